@@ -1,0 +1,154 @@
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <functional>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace ferry {
+
+template <class Signature>
+class Function;
+
+/// A move-only callable, like C++23's std::move_only_function: it may own what cannot be copied.
+/// Callables of up to 48 bytes that move without throwing are stored in place; larger ones cost one
+/// allocation. Calling an empty one is undefined. The whole object is 56 bytes.
+template <class R, class... Args>
+class Function<R(Args...)> {
+ public:
+  static constexpr std::size_t kInPlace = 48;
+
+  Function() noexcept = default;
+  Function(std::nullptr_t) noexcept {}
+
+  /// A null pointer, or an empty Function or std::function of another type, makes an empty one.
+  /// Throws what copying or moving `f` throws, and std::bad_alloc if it does not fit in place.
+  template <class F>
+  requires(!std::is_same_v<std::remove_cvref_t<F>, Function> &&
+           std::is_constructible_v<std::decay_t<F>, F> &&
+           std::is_invocable_r_v<R, std::decay_t<F>&, Args...>) Function(F&& f) {
+    using Target = std::decay_t<F>;
+    if constexpr (kMayBeEmpty<std::remove_cvref_t<F>>) {
+      if (!f) return;
+    }
+    if constexpr (fits<Target>()) {
+      ::new (static_cast<void*>(storage_)) Target(std::forward<F>(f));
+    } else {
+      ::new (static_cast<void*>(storage_)) Target*(new Target(std::forward<F>(f)));
+    }
+    table_ = &kTable<Target>;
+  }
+
+  Function(Function&& other) noexcept { take(other); }
+  Function& operator=(Function&& other) noexcept {
+    if (this != &other) {
+      // `other` may belong to the callable held here, and that callable's destructor may look at
+      // us: so it dies last.
+      Function old(std::move(*this));
+      take(other);
+    }
+    return *this;
+  }
+  Function& operator=(std::nullptr_t) noexcept {
+    reset();
+    return *this;
+  }
+  ~Function() { reset(); }
+
+  explicit operator bool() const noexcept { return table_ != nullptr; }
+  R operator()(Args... args) { return table_->invoke(storage_, std::forward<Args>(args)...); }
+
+  /// Destroys the callable and all it owns.
+  void reset() noexcept {
+    if (const Table* table = std::exchange(table_, nullptr); table && table->destroy) {
+      table->destroy(storage_);
+    }
+  }
+
+ private:
+  struct Table {
+    R (*invoke)(void*, Args&&...);
+    void (*relocate)(void* from, void* to) noexcept;  // null: the bytes may simply be copied
+    void (*destroy)(void*) noexcept;                  // null: nothing to do
+  };
+
+  // Pointers and member pointers, and classes like std::function: nullptr empties them.
+  template <class T>
+  static constexpr bool kMayBeEmpty = std::is_pointer_v<T> || std::is_member_pointer_v<T> ||
+                                      (std::is_class_v<T> &&
+                                       std::is_assignable_v<T&, std::nullptr_t> &&
+                                       std::is_constructible_v<bool, const T&>);
+  template <class Target>
+  static constexpr bool fits() {
+    return sizeof(Target) <= kInPlace && alignof(Target) <= alignof(void*) &&
+           std::is_nothrow_move_constructible_v<Target>;
+  }
+  template <class Target>
+  static constexpr bool moves_by_call() {
+    return fits<Target>() && !std::is_trivially_copyable_v<Target>;
+  }
+  template <class Target>
+  static Target& target(void* storage) noexcept {
+    if constexpr (fits<Target>()) {
+      return *std::launder(static_cast<Target*>(storage));
+    } else {
+      return **std::launder(static_cast<Target**>(storage));
+    }
+  }
+  template <class Target>
+  static R invoke(void* storage, Args&&... args) {
+    if constexpr (std::is_void_v<R>) {
+      std::invoke(target<Target>(storage), std::forward<Args>(args)...);
+    } else {
+      return std::invoke(target<Target>(storage), std::forward<Args>(args)...);
+    }
+  }
+  template <class Target>
+  static void relocate(void* from, void* to) noexcept {
+    Target& source = target<Target>(from);
+    ::new (to) Target(std::move(source));
+    source.~Target();
+  }
+  template <class Target>
+  static void destroy(void* storage) noexcept {
+    if constexpr (fits<Target>()) {
+      target<Target>(storage).~Target();
+    } else {
+      delete &target<Target>(storage);
+    }
+  }
+  template <class Target>
+  static constexpr bool kForgettable = fits<Target>() && std::is_trivially_copyable_v<Target>;
+  template <class Target>
+  static constexpr Table kTable{&invoke<Target>,
+                                moves_by_call<Target>() ? &relocate<Target> : nullptr,
+                                kForgettable<Target> ? nullptr : &destroy<Target>};
+
+  void take(Function& other) noexcept {
+    table_ = std::exchange(other.table_, nullptr);
+    if (!table_) return;
+    if (table_->relocate) {
+      table_->relocate(other.storage_, storage_);
+    } else {
+      // The bytes behind a smaller callable are indeterminate: copying them is fine, std::byte may.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+      std::memcpy(storage_, other.storage_, kInPlace);
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+    }
+  }
+
+  alignas(void*) std::byte storage_[kInPlace];
+  const Table* table_ = nullptr;
+};
+
+static_assert(sizeof(void*) != 8 || sizeof(Function<void()>) == 56);
+
+}  // namespace ferry

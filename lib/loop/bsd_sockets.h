@@ -1,0 +1,26 @@
+#pragma once
+
+#include <ferry/kernel.h>
+
+namespace ferry {
+
+/// The socket calls of Kernel on the operating system.
+class BsdSockets : public Kernel {
+ public:
+  IoResult socket(int family, int type, int protocol) override;
+  IoResult bind(int fd, const Address& address) override;
+  IoResult listen(int fd, int backlog) override;
+  IoResult accept(int fd, Address& peer) override;
+  IoResult connect(int fd, const Address& address) override;
+  IoResult recv(int fd, MutableBytes into) override;
+  IoResult send(int fd, BytesView bytes) override;
+  IoResult send_pieces(int fd, std::span<const BytesView> pieces) override;
+  IoResult shutdown(int fd, int how) override;
+  IoResult close(int fd) noexcept override;
+  IoResult local_address(int fd, Address& address) override;
+  IoResult peer_address(int fd, Address& address) override;
+  IoResult set_option(int fd, int level, int name, int value) override;
+  IoResult get_option(int fd, int level, int name, int& value) override;
+};
+
+}  // namespace ferry

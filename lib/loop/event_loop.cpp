@@ -1,0 +1,340 @@
+#include "loop_state.h"
+
+#include <ferry/event_loop.h>
+
+#include <cstdlib>
+#include <stdexcept>
+
+namespace ferry {
+
+namespace {
+
+/// Which loop this thread runs, and in which process it said so: a forked child runs none.
+thread_local EventLoop* t_running = nullptr;
+thread_local unsigned t_running_generation = 0;
+
+constexpr Duration kLongestWait = std::chrono::hours(24);
+
+bool debug_from_environment() {
+  const char* value = std::getenv("FERRY_DEBUG");
+  return value && *value != '\0' && std::string_view(value) != "0";
+}
+
+}  // namespace
+
+EventLoop* running_loop() noexcept {
+  return t_running_generation == fork_generation() ? t_running : nullptr;
+}
+
+EventLoop& get_running_loop() {
+  if (EventLoop* loop = running_loop()) return *loop;
+  throw std::logic_error("no running event loop");
+}
+
+EventLoop::EventLoop(LoopOptions options) : EventLoop(make_asio_kernel(), options) {}
+
+EventLoop::EventLoop(std::unique_ptr<Kernel> kernel, LoopOptions options)
+    : kernel_(std::move(kernel)), state_(std::make_unique<LoopState>(*this)) {
+  state_->debug = options.debug.value_or(debug_from_environment());
+  state_->fork_generation = fork_generation();
+  state_->mailbox = std::make_shared<MailboxState>();
+  state_->mailbox->kernel = kernel_.get();
+  kernel_->attach(*this);
+}
+
+EventLoop::~EventLoop() {
+  if (state_->running && running_loop() == this) {
+    fatal(state_.get(), "an EventLoop was destroyed from inside one of its own callbacks");
+  }
+  if (state_->running) fatal(state_.get(), "an EventLoop was destroyed while a thread runs it");
+  close();
+  while (FutureState* future = state_->futures) future->orphan();
+}
+
+// -- running
+
+void EventLoop::run_forever() {
+  LoopState& s = *state_;
+  check_usable("run_forever");
+  if (s.running) throw std::logic_error("run_forever: this event loop is already running");
+  if (running_loop()) {
+    throw std::logic_error("run_forever: cannot run while another loop is running in this thread");
+  }
+  struct Running {
+    LoopState& s;
+    explicit Running(EventLoop& loop) : s(*loop.state_) {
+      s.running = true;
+      s.thread = std::this_thread::get_id();
+      t_running = &loop;
+      t_running_generation = fork_generation();
+    }
+    ~Running() {
+      s.running = s.stopping = s.stop_issued = false;
+      s.thread = {};
+      t_running = nullptr;
+    }
+  } running(*this);
+  s.stop_issued = false;
+  if (s.stopping || !s.ready.empty()) kernel_->request_drain();
+  kernel_->run();
+}
+
+void EventLoop::run_until_done(Function<FutureState::CallbackId(FutureState::Callback)> subscribe,
+                               FutureState& state) {
+  check_usable("run_until_complete");
+  if (state.loop() != this) {
+    throw std::invalid_argument("run_until_complete: the future belongs to another event loop");
+  }
+  if (state_->running || running_loop()) {
+    throw std::logic_error("run_until_complete: an event loop is already running in this thread");
+  }
+  const FutureState::CallbackId id = subscribe([this](FutureState&) { stop(); });
+  struct Unsubscribe {
+    FutureState& state;
+    FutureState::CallbackId id;
+    ~Unsubscribe() { state.remove_done_callback(id); }
+  } unsubscribe{state, id};
+  run_forever();
+  if (!state.done()) {
+    throw std::logic_error("run_until_complete: event loop stopped before the future completed");
+  }
+}
+
+void EventLoop::stop() {
+  LoopState& s = *state_;
+  if (s.closed || s.stopping) return;
+  s.stopping = true;
+  // What is ready now is the last batch, unless a batch is under way.
+  if (s.generation == 0) s.generation = s.ready.size();
+  if (s.running && !s.draining) kernel_->request_drain();
+}
+
+bool EventLoop::is_running() const noexcept { return state_->running; }
+bool EventLoop::is_closed() const noexcept { return state_->closed; }
+
+void EventLoop::close() {
+  LoopState& s = *state_;
+  if (s.running) throw std::logic_error("close: the event loop is running");
+  if (s.closed || s.closing) return;
+  s.closing = true;
+  while (LoopResource* resource = s.resources) {
+    resource->leave_loop();
+    resource->on_loop_close();
+  }
+  {
+    std::vector<MailboxState::Letter> letters;
+    const std::lock_guard lock(s.mailbox->mutex);
+    s.mailbox->kernel = nullptr;
+    s.mailbox->has_mail = false;
+    letters.swap(s.mailbox->letters);
+  }
+  s.descriptors.clear();
+  while (!s.signals.empty()) remove_signal_handler(s.signals.begin()->first);
+  s.ready.clear();
+  s.timers.clear();
+  s.executors = {};
+  s.resolver.reset();
+  s.closed = true;
+  s.ready.clear();
+}
+
+// -- callbacks and time
+
+Handle EventLoop::call_soon(Function<void()> callback, SourceLocation where) {
+  LoopState& s = *state_;
+  if (s.closed || s.debug.load(std::memory_order_relaxed)) check_usable("call_soon");
+  if (!callback) throw std::invalid_argument("call_soon: the callback is empty");
+  if (s.mailbox->has_mail.load(std::memory_order_relaxed)) collect_mail();
+  ReadySlot& slot = s.ready.push(std::move(callback), where);
+  if (!s.draining && s.running) kernel_->request_drain();
+  return {*this, slot, slot.ticket};
+}
+
+void EventLoop::call_soon_threadsafe(Function<void()> callback, SourceLocation where) {
+  if (!callback) throw std::invalid_argument("call_soon_threadsafe: the callback is empty");
+  if (!mailbox().post(std::move(callback), where)) {
+    throw std::logic_error("call_soon_threadsafe: the event loop is closed");
+  }
+}
+
+TimerHandle EventLoop::call_later(Duration delay, Function<void()> callback,
+                                  SourceLocation where) {
+  const TimePoint now = time();
+  // Saturates, so that Duration::max() means "never" and not "long ago".
+  return call_at(delay > TimePoint::max() - now ? TimePoint::max() : now + delay,
+                 std::move(callback), where);
+}
+
+TimerHandle EventLoop::call_at(TimePoint when, Function<void()> callback,
+                               SourceLocation where) {
+  LoopState& s = *state_;
+  if (s.closed || s.debug.load(std::memory_order_relaxed)) check_usable("call_later/call_at");
+  if (!callback) throw std::invalid_argument("call_later/call_at: the callback is empty");
+  TimerNode& node = s.timers.add(when, std::move(callback), where);
+  arm_timer(when);
+  return {*this, node, node.ticket, when};
+}
+
+TimePoint EventLoop::time() const { return kernel_->now(); }
+
+/// Makes sure that the kernel's timer fires no later than `when`.
+void EventLoop::arm_timer(TimePoint when) {
+  LoopState& s = *state_;
+  if (when >= s.timer_armed) return;
+  s.timer_armed = std::min(when, kernel_->now() + kLongestWait);
+  kernel_->set_timer(s.timer_armed);
+}
+
+/// Takes over what other threads posted; their order among themselves is kept.
+void EventLoop::collect_mail() {
+  LoopState& s = *state_;
+  std::vector<MailboxState::Letter> letters;
+  {
+    const std::lock_guard lock(s.mailbox->mutex);
+    letters.swap(s.mailbox->letters);
+    s.mailbox->has_mail.store(false, std::memory_order_relaxed);
+  }
+  for (auto& letter : letters) s.ready.push(std::move(letter.callback), letter.where);
+  if (!letters.empty() && !s.draining && s.running) kernel_->request_drain();
+}
+
+// -- what the kernel calls
+
+void EventLoop::on_drain() {
+  LoopState& s = *state_;
+  if (s.mailbox->has_mail.load(std::memory_order_relaxed)) collect_mail();
+  if (s.stop_issued) return;  // what came after the last batch waits for the next run
+
+  struct Draining {
+    EventLoop& loop;
+    LoopState& s;
+    explicit Draining(EventLoop& l) : loop(l), s(*l.state_) { s.draining = true; }
+    // Also when a LoopExit passes: the rest must not be forgotten.
+    ~Draining() {
+      s.draining = false;
+      if (!s.stop_issued && (!s.ready.empty() || s.stopping)) loop.kernel_->request_drain();
+    }
+  } draining(*this);
+
+  ++s.turns;
+  for (int budget = kCallbacksPerTurn; budget > 0; --budget) {
+    if (s.generation == 0) {
+      if (s.stopping) {
+        s.stop_issued = true;
+        kernel_->stop();
+        return;
+      }
+      s.generation = s.ready.size();
+      if (s.generation == 0) return;
+    }
+    --s.generation;
+    ++s.callbacks;
+    s.ready.run_front([this](ReadySlot& slot) { run_timed(slot.callback, slot.where); });
+  }
+}
+
+void EventLoop::on_timer() {
+  LoopState& s = *state_;
+  struct Rearm {
+    EventLoop& loop;
+    LoopState& s;
+    ~Rearm() {
+      s.timer_armed = TimePoint::max();
+      loop.arm_timer(s.timers.next());
+    }
+  } rearm{*this, s};
+
+  const TimePoint now = kernel_->now();
+  const std::uint32_t limit = s.timers.mark();
+  for (int budget = kCallbacksPerTurn; budget > 0; --budget) {
+    TimerNode* node = s.timers.take_due(now, limit);
+    if (!node) return;
+    struct Fired {
+      TimerQueue& timers;
+      TimerNode& node;
+      ~Fired() { timers.fired(node); }
+    } fired{s.timers, *node};
+    run_timed(node->callback, node->where);
+  }
+}
+
+void EventLoop::on_signal(int signal_number) {
+  const auto found = state_->signals.find(signal_number);
+  if (found == state_->signals.end()) return;
+  // Through the ready queue, and looked up again there: it may be replaced or removed until then.
+  call_soon([this, signal_number] {
+    const auto handler = state_->signals.find(signal_number);
+    if (handler == state_->signals.end()) return;
+    const auto callback = handler->second;
+    (*callback)();
+  });
+}
+
+// -- descriptors and signals
+
+void EventLoop::add_reader(int fd, Function<void()> callback) {
+  check_descriptor("add_reader", fd);
+  state_->descriptors.add(fd, Direction::read, std::move(callback));
+}
+
+void EventLoop::add_writer(int fd, Function<void()> callback) {
+  check_descriptor("add_writer", fd);
+  state_->descriptors.add(fd, Direction::write, std::move(callback));
+}
+
+bool EventLoop::remove_reader(int fd) {
+  if (state_->closed) return false;
+  check_descriptor("remove_reader", fd);
+  return state_->descriptors.remove(fd, Direction::read);
+}
+
+bool EventLoop::remove_writer(int fd) {
+  if (state_->closed) return false;
+  check_descriptor("remove_writer", fd);
+  return state_->descriptors.remove(fd, Direction::write);
+}
+
+void EventLoop::check_descriptor(const char* what, int fd) const {
+  check_usable(what);
+  const auto index = static_cast<std::size_t>(fd);
+  if (fd >= 0 && index < state_->claimed.size() && state_->claimed[index]) {
+    throw std::logic_error(std::string(what) + ": descriptor " + std::to_string(fd) +
+                           " is used by a transport");
+  }
+}
+
+void EventLoop::claim_descriptor(int fd) {
+  const auto index = static_cast<std::size_t>(fd);
+  if (index >= state_->claimed.size()) state_->claimed.resize(index + 1);
+  state_->claimed[index] = true;
+}
+
+void EventLoop::release_descriptor(int fd) noexcept {
+  const auto index = static_cast<std::size_t>(fd);
+  if (index < state_->claimed.size()) state_->claimed[index] = false;
+}
+
+MutableBytes EventLoop::receive_buffer() {
+  // Not zeroed: pages that no read reaches are never touched.
+  if (!state_->receive_buffer) state_->receive_buffer.reset(new std::byte[kReceiveBufferSize]);
+  return {state_->receive_buffer.get(), kReceiveBufferSize};
+}
+
+LoopStats EventLoop::stats() const {
+  const LoopState& s = *state_;
+  LoopStats stats;
+  stats.ready = s.ready.size();
+  stats.timers = s.timers.size();
+  stats.watches = s.descriptors.size();
+  stats.transports = s.resource_counts[static_cast<std::size_t>(LoopResource::Kind::transport)];
+  stats.servers = s.resource_counts[static_cast<std::size_t>(LoopResource::Kind::server)];
+  stats.jobs = s.resource_counts[static_cast<std::size_t>(LoopResource::Kind::job)];
+  stats.operations = s.resource_counts[static_cast<std::size_t>(LoopResource::Kind::operation)];
+  stats.futures = s.future_count;
+  stats.signal_handlers = s.signals.size();
+  stats.turns = s.turns;
+  stats.callbacks = s.callbacks;
+  return stats;
+}
+
+}  // namespace ferry

@@ -1,0 +1,177 @@
+#pragma once
+
+#include <ferry/address.h>
+#include <ferry/bytes.h>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <system_error>
+
+namespace ferry {
+
+using Duration = std::chrono::nanoseconds;
+/// Monotonic time, as std::chrono::steady_clock counts it; in a simulation, virtual.
+using TimePoint = std::chrono::steady_clock::time_point;
+
+/// What a socket call gives back: a count (of bytes; or a descriptor), or an errno value.
+struct IoResult {
+  std::ptrdiff_t value = 0;  ///< >= 0 if the call succeeded, else -1.
+  int error = 0;             ///< 0 if it succeeded, else errno.
+
+  bool ok() const noexcept { return error == 0; }
+  std::size_t count() const noexcept { return static_cast<std::size_t>(value); }
+  int fd() const noexcept { return static_cast<int>(value); }
+  /// EAGAIN: nothing can be done until the descriptor is ready.
+  bool would_block() const noexcept;
+  std::error_code code() const noexcept { return {error, std::system_category()}; }
+};
+
+enum class Direction { read, write };
+
+/// The readiness of one descriptor, on behalf of one listener.
+///
+/// Arming asks for one call of the listener. With `after_would_block` the caller has just seen that
+/// nothing is left to do (the system call said EAGAIN, or moved fewer bytes than it was offered and
+/// `ReadEvent::drain` was not set): the call comes when that changes, and arming costs no system
+/// call where the kernel reports edges. With `if_ready` the call also comes if the
+/// descriptor is ready already.
+class FdWatch {
+ public:
+  struct ReadEvent {
+    /// More than plain data is pending (the peer's FIN, a reset, urgent data): a short read does
+    /// not mean that everything was read. Read until EAGAIN, EOF or an error.
+    bool drain = false;
+  };
+
+  /// Both are called from the loop, never from inside `arm`.
+  class Listener {
+   public:
+    virtual void on_readable(ReadEvent event) = 0;
+    virtual void on_writable() = 0;
+
+   protected:
+    ~Listener() = default;
+  };
+
+  enum class Arm { after_would_block, if_ready };
+
+  virtual void arm(Direction direction, Arm how) = 0;
+  /// Forgets an armed direction: no call until it is armed again.
+  virtual void disarm(Direction direction) = 0;
+  /// Ends the watch and frees it: no call of the listener after this. The descriptor stays open and
+  /// must not be closed before.
+  virtual void close() noexcept = 0;
+
+ protected:
+  ~FdWatch() = default;
+};
+
+struct CloseWatch {
+  void operator()(FdWatch* watch) const noexcept { watch->close(); }
+};
+using FdWatchPtr = std::unique_ptr<FdWatch, CloseWatch>;
+
+/// Everything the library asks of the operating system's network: the clock, waiting, readiness,
+/// and the socket calls, one function a system call. AsioKernel is what ships; SimKernel
+/// (ferry/testing/sim_kernel.h) is a simulated world for tests. Nothing outside a Kernel calls
+/// a socket function or reads a clock. All functions are for the loop's thread but `wake`.
+class Kernel {
+ public:
+  /// The loop, as its kernel sees it. None of these may throw but what EventLoop lets pass
+  /// (LoopExit), which leaves `run`.
+  class Client {
+   public:
+    /// The answer to `request_drain` and `wake`.
+    virtual void on_drain() = 0;
+    /// The time set by `set_timer` has come.
+    virtual void on_timer() = 0;
+    /// A watched signal was delivered.
+    virtual void on_signal(int signal_number) = 0;
+
+   protected:
+    ~Client() = default;
+  };
+
+  virtual ~Kernel() = default;
+  /// Called once, by the loop that owns this kernel, before anything else.
+  virtual void attach(Client& client) = 0;
+
+  // -- time and turns
+  virtual TimePoint now() = 0;
+  /// Delivers events to the client and the watches' listeners until `stop`. `on_drain` requested
+  /// before is delivered, also if `stop` was called while not running.
+  virtual void run() = 0;
+  /// Makes `run` return after the events that are already harvested.
+  virtual void stop() = 0;
+  /// One `on_drain`, soon, behind the events that wait for delivery now. Requests do not add up.
+  virtual void request_drain() = 0;
+  /// The same from any thread, also while `run` sleeps.
+  virtual void wake() noexcept = 0;
+  /// One `on_timer` at `when`, replacing the time set before. Never early.
+  virtual void set_timer(TimePoint when) = 0;
+  /// To be called in the child after fork(2), before anything else.
+  virtual void after_fork_in_child() = 0;
+
+  // -- readiness and signals
+  /// Starts watching an open, non-blocking descriptor. The listener must outlive the watch.
+  /// Null and `error` set if the kernel refuses (ENOSPC, ENOMEM; EPERM: not pollable).
+  virtual FdWatchPtr watch(int fd, FdWatch::Listener& listener, std::error_code& error) = 0;
+  virtual std::error_code watch_signal(int signal_number) = 0;
+  virtual std::error_code unwatch_signal(int signal_number) = 0;
+
+  // -- sockets: as the system call of that name; new descriptors are non-blocking and
+  //    close-on-exec, a write to a dead peer is EPIPE and no signal
+  virtual IoResult socket(int family, int type, int protocol) = 0;
+  virtual IoResult bind(int fd, const Address& address) = 0;
+  virtual IoResult listen(int fd, int backlog) = 0;
+  virtual IoResult accept(int fd, Address& peer) = 0;
+  virtual IoResult connect(int fd, const Address& address) = 0;
+  virtual IoResult recv(int fd, MutableBytes into) = 0;
+  virtual IoResult send(int fd, BytesView bytes) = 0;
+  /// Gathers: sendmsg(2) with one entry a piece, at most `kMaxPieces`.
+  virtual IoResult send_pieces(int fd, std::span<const BytesView> pieces) = 0;
+  virtual IoResult shutdown(int fd, int how) = 0;
+  virtual IoResult close(int fd) noexcept = 0;
+  virtual IoResult local_address(int fd, Address& address) = 0;
+  virtual IoResult peer_address(int fd, Address& address) = 0;
+  virtual IoResult set_option(int fd, int level, int name, int value) = 0;
+  virtual IoResult get_option(int fd, int level, int name, int& value) = 0;
+
+  static constexpr std::size_t kMaxPieces = 64;
+};
+
+/// The kernel that ships: Asio's reactor (epoll, kqueue) and scheduler, BSD sockets.
+std::unique_ptr<Kernel> make_asio_kernel();
+
+/// Owns a socket of a Kernel and closes it through that kernel, which must outlive it.
+class Socket {
+ public:
+  Socket() noexcept = default;
+  Socket(Kernel& kernel, int fd) noexcept : kernel_(&kernel), fd_(fd) {}
+  Socket(Socket&& other) noexcept
+      : kernel_(other.kernel_), fd_(std::exchange(other.fd_, -1)) {}
+  Socket& operator=(Socket&& other) noexcept {
+    if (this != &other) {
+      reset();
+      kernel_ = other.kernel_;
+      fd_ = std::exchange(other.fd_, -1);
+    }
+    return *this;
+  }
+  ~Socket() { reset(); }
+
+  int get() const noexcept { return fd_; }
+  explicit operator bool() const noexcept { return fd_ >= 0; }
+  int release() noexcept { return std::exchange(fd_, -1); }
+  void reset() noexcept {
+    if (fd_ >= 0) kernel_->close(std::exchange(fd_, -1));
+  }
+
+ private:
+  Kernel* kernel_ = nullptr;
+  int fd_ = -1;
+};
+
+}  // namespace ferry

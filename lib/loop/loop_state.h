@@ -1,0 +1,70 @@
+#pragma once
+
+#include "executor_state.h"
+#include "fd_callbacks.h"
+#include "mailbox_state.h"
+#include "ready_queue.h"
+#include "timer_queue.h"
+
+#include <ferry/event_loop.h>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace ferry {
+
+/// Callbacks run before I/O and timers get their turn (a prime, as tokio's: it beats no pattern).
+inline constexpr int kCallbacksPerTurn = 61;
+inline constexpr std::size_t kReceiveBufferSize = 256 * 1024;
+
+/// Everything an EventLoop keeps.
+struct LoopState {
+  ReadyQueue ready;
+  TimerQueue timers;
+  TimePoint timer_armed = TimePoint::max();  // what the kernel's timer is set to
+  std::size_t generation = 0;  // callbacks of the batch under way that have not run yet
+
+  bool running = false;
+  bool closing = false;
+  bool closed = false;
+  bool stopping = false;
+  bool stop_issued = false;  // the kernel has been told
+  bool draining = false;
+  std::thread::id thread;    // the one that runs the loop
+  unsigned fork_generation = 0;
+
+  std::shared_ptr<MailboxState> mailbox;
+  FdCallbacks descriptors;
+  std::vector<bool> claimed;  // by descriptor: a transport's
+  std::map<int, std::shared_ptr<Function<void()>>> signals;
+  ExecutorState executors;
+  std::shared_ptr<Resolver> resolver;
+
+  LoopResource* resources = nullptr;
+  FutureState* futures = nullptr;
+  std::size_t resource_counts[4] = {};
+  std::size_t future_count = 0;
+  std::uint64_t turns = 0;
+  std::uint64_t callbacks = 0;
+
+  std::unique_ptr<std::byte[]> receive_buffer;
+
+  // Shared, so that a handler may replace itself while it runs.
+  std::shared_ptr<ExceptionHandler> exception_handler;
+  LogSink log_sink;
+  std::atomic<bool> debug = false;
+  Duration slow_callback = std::chrono::milliseconds(100);
+
+  explicit LoopState(EventLoop& loop) : descriptors(loop) {}
+};
+
+/// "This cannot go on": one line to the log sink and to standard error, then abort.
+[[noreturn]] void fatal(LoopState* state, std::string_view message) noexcept;
+
+/// Counts fork(2)s in this process's ancestry, to tell a child from its parent.
+unsigned fork_generation() noexcept;
+
+}  // namespace ferry

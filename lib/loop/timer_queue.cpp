@@ -1,0 +1,224 @@
+#include "timer_queue.h"
+
+#include <algorithm>
+
+namespace ferry {
+
+namespace {
+
+std::int64_t ticks(TimePoint when) noexcept { return when.time_since_epoch().count(); }
+
+}  // namespace
+
+TimerQueue::~TimerQueue() { clear(); }
+
+TimerNode& TimerQueue::add(TimePoint when, Function<void()> callback, SourceLocation where) {
+  TimerNode& timer = allocate();
+  timer.callback = std::move(callback);
+  timer.where = where;
+  timer.ticket = ++last_ticket_;
+  timer.when = when;
+  timer.armed = true;
+  set_order(timer);
+  insert(timer);
+  ++armed_;
+  return timer;
+}
+
+bool TimerQueue::cancel(TimerNode& timer, std::uint64_t ticket) {
+  if (ticket == 0 || timer.ticket != ticket) return false;
+  timer.ticket = 0;
+  timer.armed = false;
+  --armed_;
+  drop_entry(timer);
+  // Last: what the callback captured may do anything in its destructor.
+  Function<void()> callback = std::move(timer.callback);
+  free(timer);
+  purge_if_stale();
+  return true;
+}
+
+TimerNode& TimerQueue::add_owned(Timer& owner, Function<void()> callback) {
+  TimerNode& timer = allocate();
+  timer.callback = std::move(callback);
+  timer.owner = &owner;
+  return timer;
+}
+
+void TimerQueue::remove(TimerNode& timer) {
+  unset(timer);
+  timer.owner = nullptr;
+  if (timer.running) return;  // `fired` frees it when its callback has returned
+  drop_entry(timer);
+  Function<void()> callback = std::move(timer.callback);
+  free(timer);
+  purge_if_stale();
+}
+
+void TimerQueue::set(TimerNode& timer, TimePoint when) {
+  if (!timer.armed) ++armed_;
+  timer.armed = true;
+  timer.when = when;
+  set_order(timer);
+  if (live_[timer.slot] != 0 && timer.entry_when <= when) return;  // moves when it surfaces
+  drop_entry(timer);
+  insert(timer);
+  purge_if_stale();
+}
+
+void TimerQueue::unset(TimerNode& timer) noexcept {
+  if (timer.armed) --armed_;
+  timer.armed = false;
+}
+
+TimePoint TimerQueue::next() {
+  while (!heap_.empty()) {
+    const Entry top = heap_.front();
+    if (live(top)) return TimePoint(Duration(top.when));
+    --stale_;
+    pop();
+  }
+  return TimePoint::max();
+}
+
+TimerNode* TimerQueue::take_due(TimePoint now, std::uint32_t limit) {
+  while (!heap_.empty()) {
+    const Entry top = heap_.front();
+    if (top.when > ticks(now)) return nullptr;
+    if (!live(top)) {
+      --stale_;
+      pop();
+      continue;
+    }
+    TimerNode& timer = node(top.slot);
+    if (timer.armed && timer.when > TimePoint(Duration(top.when))) {
+      // It was pushed back: now is the time to move it.
+      pop();
+      insert(timer);
+      continue;
+    }
+    if (timer.armed && static_cast<std::int32_t>(timer.order - limit) > 0) return nullptr;
+    live_[top.slot] = 0;
+    pop();
+    if (!timer.armed) continue;
+    timer.armed = false;
+    timer.ticket = 0;
+    timer.running = true;
+    --armed_;
+    return &timer;
+  }
+  return nullptr;
+}
+
+void TimerQueue::fired(TimerNode& timer) {
+  timer.running = false;
+  if (timer.owner) return;
+  drop_entry(timer);
+  Function<void()> callback = std::move(timer.callback);
+  free(timer);
+}
+
+void TimerQueue::clear() {
+  heap_.clear();
+  stale_ = 0;
+  std::fill(live_.begin(), live_.end(), 0);
+  for (std::size_t i = 0; i < chunks_.size() * kChunk; ++i) {
+    TimerNode& timer = node(static_cast<std::uint32_t>(i));
+    if (Timer* owner = std::exchange(timer.owner, nullptr)) {
+      owner->loop_ = nullptr;
+      owner->node_ = nullptr;
+    }
+    timer.armed = false;
+    timer.ticket = 0;
+    timer.callback.reset();
+  }
+  armed_ = 0;
+  heap_.clear();
+  free_.clear();
+  chunks_.clear();
+  live_.clear();
+}
+
+TimerNode& TimerQueue::allocate() {
+  if (free_.empty()) {
+    const auto first = static_cast<std::uint32_t>(chunks_.size() * kChunk);
+    live_.resize(live_.size() + kChunk);
+    free_.reserve(live_.size());
+    chunks_.push_back(std::make_unique<TimerNode[]>(kChunk));
+    for (std::uint32_t i = kChunk; i-- > 0;) {
+      chunks_.back()[i].slot = first + i;
+      free_.push_back(first + i);
+    }
+  }
+  TimerNode& timer = node(free_.back());
+  free_.pop_back();
+  return timer;
+}
+
+void TimerQueue::free(TimerNode& timer) noexcept {
+  timer.owner = nullptr;
+  timer.ticket = 0;
+  free_.push_back(timer.slot);  // reserved by `allocate`
+}
+
+void TimerQueue::set_order(TimerNode& timer) noexcept {
+  if (++last_order_ == 0) ++last_order_;  // 0 means none
+  timer.order = last_order_;
+}
+
+void TimerQueue::insert(TimerNode& timer) {
+  timer.entry_when = timer.when;
+  live_[timer.slot] = timer.order;
+  push({ticks(timer.when), timer.order, timer.slot});
+}
+
+void TimerQueue::drop_entry(TimerNode& timer) noexcept {
+  if (live_[timer.slot] == 0) return;
+  live_[timer.slot] = 0;
+  ++stale_;
+}
+
+void TimerQueue::push(Entry entry) {
+  std::size_t index = heap_.size();
+  heap_.push_back(entry);
+  while (index > 0) {
+    const std::size_t parent = (index - 1) / 4;
+    if (!before(entry, heap_[parent])) break;
+    heap_[index] = heap_[parent];
+    index = parent;
+  }
+  heap_[index] = entry;
+}
+
+void TimerQueue::pop() {
+  const Entry last = heap_.back();
+  heap_.pop_back();
+  if (!heap_.empty()) sift_down(0, last);
+}
+
+void TimerQueue::sift_down(std::size_t index, Entry entry) noexcept {
+  const std::size_t size = heap_.size();
+  for (;;) {
+    const std::size_t first = 4 * index + 1;
+    if (first >= size) break;
+    std::size_t least = first;
+    for (std::size_t child = first + 1; child < std::min(first + 4, size); ++child) {
+      if (before(heap_[child], heap_[least])) least = child;
+    }
+    if (!before(heap_[least], entry)) break;
+    heap_[index] = heap_[least];
+    index = least;
+  }
+  heap_[index] = entry;
+}
+
+void TimerQueue::purge_if_stale() {
+  if (stale_ <= 2 * (heap_.size() - stale_) + 256) return;
+  std::erase_if(heap_, [this](const Entry& entry) { return !live(entry); });
+  stale_ = 0;
+  for (std::size_t i = heap_.size() / 4 + 1; i-- > 0;) {
+    if (i < heap_.size()) sift_down(i, heap_[i]);
+  }
+}
+
+}  // namespace ferry

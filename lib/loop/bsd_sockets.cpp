@@ -1,5 +1,6 @@
 #include "bsd_sockets.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -105,6 +106,14 @@ IoResult BsdSockets::set_option(int fd, int level, int name, int value) {
 IoResult BsdSockets::get_option(int fd, int level, int name, int& value) {
   socklen_t length = sizeof value;
   return result(::getsockopt(fd, level, name, &value, &length));
+}
+
+IoResult BsdSockets::adopt(int fd) {
+  const IoResult status = result(::fcntl(fd, F_GETFL));
+  if (!status.ok()) return status;
+  const IoResult blocking = result(::fcntl(fd, F_SETFL, status.fd() | O_NONBLOCK));
+  if (!blocking.ok()) return blocking;
+  return result(::fcntl(fd, F_SETFD, FD_CLOEXEC));
 }
 
 }  // namespace ferry

@@ -21,6 +21,7 @@ class BsdSockets : public Kernel {
   IoResult peer_address(int fd, Address& address) override;
   IoResult set_option(int fd, int level, int name, int value) override;
   IoResult get_option(int fd, int level, int name, int& value) override;
+  IoResult adopt(int fd) override;
 };
 
 }  // namespace ferry

@@ -55,12 +55,11 @@ std::string ExceptionContext::to_string() const {
 
 void EventLoop::check_usable(const char* what) const {
   const LoopState& s = *state_;
-  if (s.closed) throw std::logic_error(std::string(what) + ": the event loop is closed");
+  if (s.closed()) throw std::logic_error(std::string(what) + ": the event loop is closed");
   if (s.fork_generation != fork_generation()) {
     fatal(state_.get(), "an EventLoop was used in a forked child; make a new one there");
   }
-  if (s.debug.load(std::memory_order_relaxed) && s.running &&
-      s.thread != std::this_thread::get_id()) {
+  if (s.debug() && s.running && s.thread != std::this_thread::get_id()) {
     throw std::logic_error(std::string(what) +
                            ": called from another thread than the loop's; use call_soon_threadsafe");
   }
@@ -104,7 +103,7 @@ void EventLoop::callback_failed(const char* what, SourceLocation where) {
 }
 
 void EventLoop::run_timed(Function<void()>& callback, SourceLocation where) {
-  if (!state_->debug.load(std::memory_order_relaxed)) return run_callback(callback, where);
+  if (!state_->debug()) return run_callback(callback, where);
   const TimePoint begin = time();
   run_callback(callback, where);
   const Duration taken = time() - begin;
@@ -126,9 +125,13 @@ void EventLoop::log(LogLevel level, std::string_view line) {
 }
 
 void EventLoop::set_debug(bool on) noexcept {
-  state_->debug.store(on, std::memory_order_relaxed);
+  if (on) {
+    state_->mailbox->attention |= MailboxState::debug;
+  } else {
+    state_->mailbox->attention &= ~unsigned{MailboxState::debug};
+  }
 }
-bool EventLoop::debug() const noexcept { return state_->debug.load(std::memory_order_relaxed); }
+bool EventLoop::debug() const noexcept { return state_->debug(); }
 void EventLoop::set_slow_callback_duration(Duration limit) noexcept {
   state_->slow_callback = limit;
 }

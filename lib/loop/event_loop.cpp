@@ -35,10 +35,9 @@ EventLoop::EventLoop(LoopOptions options) : EventLoop(make_asio_kernel(), option
 
 EventLoop::EventLoop(std::unique_ptr<Kernel> kernel, LoopOptions options)
     : kernel_(std::move(kernel)), state_(std::make_unique<LoopState>(*this)) {
-  state_->debug = options.debug.value_or(debug_from_environment());
   state_->fork_generation = fork_generation();
-  state_->mailbox = std::make_shared<MailboxState>();
   state_->mailbox->kernel = kernel_.get();
+  set_debug(options.debug.value_or(debug_from_environment()));
   kernel_->attach(*this);
 }
 
@@ -102,7 +101,7 @@ void EventLoop::run_until_done(Function<FutureState::CallbackId(FutureState::Cal
 
 void EventLoop::stop() {
   LoopState& s = *state_;
-  if (s.closed || s.stopping) return;
+  if (s.closed() || s.stopping) return;
   s.stopping = true;
   // What is ready now is the last batch, unless a batch is under way.
   if (s.generation == 0) s.generation = s.ready.size();
@@ -110,12 +109,12 @@ void EventLoop::stop() {
 }
 
 bool EventLoop::is_running() const noexcept { return state_->running; }
-bool EventLoop::is_closed() const noexcept { return state_->closed; }
+bool EventLoop::is_closed() const noexcept { return state_->closed(); }
 
 void EventLoop::close() {
   LoopState& s = *state_;
   if (s.running) throw std::logic_error("close: the event loop is running");
-  if (s.closed || s.closing) return;
+  if (s.closing) return;
   s.closing = true;
   while (LoopResource* resource = s.resources) {
     resource->leave_loop();
@@ -125,7 +124,7 @@ void EventLoop::close() {
     std::vector<MailboxState::Letter> letters;
     const std::lock_guard lock(s.mailbox->mutex);
     s.mailbox->kernel = nullptr;
-    s.mailbox->has_mail = false;
+    s.mailbox->attention &= ~unsigned{MailboxState::mail};
     letters.swap(s.mailbox->letters);
   }
   s.descriptors.clear();
@@ -134,20 +133,22 @@ void EventLoop::close() {
   s.timers.clear();
   s.executors = {};
   s.resolver.reset();
-  s.closed = true;
+  s.mailbox->attention |= MailboxState::closed;
   s.ready.clear();
 }
 
 // -- callbacks and time
 
-Handle EventLoop::call_soon(Function<void()> callback, SourceLocation where) {
+Function<void()>& EventLoop::prepare_soon(SourceLocation where, Handle& handle) {
   LoopState& s = *state_;
-  if (s.closed || s.debug.load(std::memory_order_relaxed)) check_usable("call_soon");
-  if (!callback) throw std::invalid_argument("call_soon: the callback is empty");
-  if (s.mailbox->has_mail.load(std::memory_order_relaxed)) collect_mail();
-  ReadySlot& slot = s.ready.push(std::move(callback), where);
+  if (s.mailbox->attention.load(std::memory_order_relaxed) != 0) [[unlikely]] {
+    check_usable("call_soon");
+    collect_mail();
+  }
+  ReadySlot& slot = s.ready.push(where);
   if (!s.draining && s.running) kernel_->request_drain();
-  return {*this, slot, slot.ticket};
+  handle = {slot, slot.ticket};
+  return slot.callback;
 }
 
 void EventLoop::call_soon_threadsafe(Function<void()> callback, SourceLocation where) {
@@ -157,22 +158,20 @@ void EventLoop::call_soon_threadsafe(Function<void()> callback, SourceLocation w
   }
 }
 
-TimerHandle EventLoop::call_later(Duration delay, Function<void()> callback,
-                                  SourceLocation where) {
+// Saturates, so that Duration::max() means "never" and not "long ago".
+TimePoint EventLoop::after(Duration delay) const {
   const TimePoint now = time();
-  // Saturates, so that Duration::max() means "never" and not "long ago".
-  return call_at(delay > TimePoint::max() - now ? TimePoint::max() : now + delay,
-                 std::move(callback), where);
+  return delay > TimePoint::max() - now ? TimePoint::max() : now + delay;
 }
 
-TimerHandle EventLoop::call_at(TimePoint when, Function<void()> callback,
-                               SourceLocation where) {
+Function<void()>& EventLoop::prepare_timer(TimePoint when, SourceLocation where,
+                                           TimerHandle& handle) {
   LoopState& s = *state_;
-  if (s.closed || s.debug.load(std::memory_order_relaxed)) check_usable("call_later/call_at");
-  if (!callback) throw std::invalid_argument("call_later/call_at: the callback is empty");
-  TimerNode& node = s.timers.add(when, std::move(callback), where);
+  if (s.mailbox->needs(MailboxState::closed | MailboxState::debug)) check_usable("call_later/call_at");
+  TimerNode& node = s.timers.add(when, where);
   arm_timer(when);
-  return {*this, node, node.ticket, when};
+  handle = {*this, node, node.ticket, when};
+  return node.callback;
 }
 
 TimePoint EventLoop::time() const { return kernel_->now(); }
@@ -188,13 +187,14 @@ void EventLoop::arm_timer(TimePoint when) {
 /// Takes over what other threads posted; their order among themselves is kept.
 void EventLoop::collect_mail() {
   LoopState& s = *state_;
+  if (!s.mailbox->needs(MailboxState::mail)) return;
   std::vector<MailboxState::Letter> letters;
   {
     const std::lock_guard lock(s.mailbox->mutex);
     letters.swap(s.mailbox->letters);
-    s.mailbox->has_mail.store(false, std::memory_order_relaxed);
+    s.mailbox->attention &= ~unsigned{MailboxState::mail};
   }
-  for (auto& letter : letters) s.ready.push(std::move(letter.callback), letter.where);
+  for (auto& letter : letters) s.ready.push(letter.where).callback = std::move(letter.callback);
   if (!letters.empty() && !s.draining && s.running) kernel_->request_drain();
 }
 
@@ -202,7 +202,7 @@ void EventLoop::collect_mail() {
 
 void EventLoop::on_drain() {
   LoopState& s = *state_;
-  if (s.mailbox->has_mail.load(std::memory_order_relaxed)) collect_mail();
+  collect_mail();
   if (s.stop_issued) return;  // what came after the last batch waits for the next run
 
   struct Draining {
@@ -217,6 +217,7 @@ void EventLoop::on_drain() {
   } draining(*this);
 
   ++s.turns;
+  const bool timed = s.debug();
   for (int budget = kCallbacksPerTurn; budget > 0; --budget) {
     if (s.generation == 0) {
       if (s.stopping) {
@@ -229,7 +230,13 @@ void EventLoop::on_drain() {
     }
     --s.generation;
     ++s.callbacks;
-    s.ready.run_front([this](ReadySlot& slot) { run_timed(slot.callback, slot.where); });
+    s.ready.run_front([this, timed](ReadySlot& slot) {
+      if (timed) {
+        run_timed(slot.callback, slot.where);
+      } else {
+        run_callback(slot.callback, slot.where);
+      }
+    });
   }
 }
 
@@ -254,7 +261,7 @@ void EventLoop::on_timer() {
       TimerNode& node;
       ~Fired() { timers.fired(node); }
     } fired{s.timers, *node};
-    run_timed(node->callback, node->where);
+    if (node->callback) run_timed(node->callback, node->where);
   }
 }
 
@@ -283,13 +290,13 @@ void EventLoop::add_writer(int fd, Function<void()> callback) {
 }
 
 bool EventLoop::remove_reader(int fd) {
-  if (state_->closed) return false;
+  if (state_->closed()) return false;
   check_descriptor("remove_reader", fd);
   return state_->descriptors.remove(fd, Direction::read);
 }
 
 bool EventLoop::remove_writer(int fd) {
-  if (state_->closed) return false;
+  if (state_->closed()) return false;
   check_descriptor("remove_writer", fd);
   return state_->descriptors.remove(fd, Direction::write);
 }
@@ -319,6 +326,8 @@ MutableBytes EventLoop::receive_buffer() {
   if (!state_->receive_buffer) state_->receive_buffer.reset(new std::byte[kReceiveBufferSize]);
   return {state_->receive_buffer.get(), kReceiveBufferSize};
 }
+
+Buffer& EventLoop::gather_buffer() noexcept { return state_->gather_buffer; }
 
 LoopStats EventLoop::stats() const {
   const LoopState& s = *state_;

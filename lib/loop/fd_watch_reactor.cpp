@@ -60,29 +60,21 @@ class ReactorWatch final : public FdWatch {
     std::uint32_t& events = registered_events(*state_);
     if (events == 0) return {EPERM, std::system_category()};  // a regular file
     events |= EPOLLRDHUP;
-    update_registration();
+    epoll_event event{};
+    event.events = events;
+    event.data.ptr = state_;
+    ::epoll_ctl(epoll_descriptor(reactor_), EPOLL_CTL_MOD, fd_, &event);
+    // From now on an operation waits for reading: what is there already is the first edge.
+    queue(read_, Arm::after_would_block);
     return {};
   }
 
   void arm(Direction direction, Arm how) override {
     Op& op = operation(direction);
     op.wanted = true;
-    if (op.queued) {
-      // It waits for an edge already; asking epoll anew makes one if the descriptor is ready.
-      if (how == Arm::if_ready) {
-        if (direction == Direction::write) registered_events(*state_) |= EPOLLOUT;
-        update_registration();
-      }
-      return;
-    }
-    op.queued = true;
-    ++pending_;
-    // While set, `perform` answers "not yet": what the reactor remembers of earlier edges is older
-    // than what the caller has just seen.
-    arming_ = true;
-    reactor_.start_op(direction == Direction::read ? Reactor::read_op : Reactor::write_op, fd_,
-                      state_, &op, false, how == Arm::after_would_block);
-    arming_ = false;
+    // An operation in the queue has waited since the descriptor was last found not ready (or was
+    // registered), so it has missed nothing: there is nothing to ask epoll, whatever `how` says.
+    if (!op.queued) queue(op, how);
   }
 
   void disarm(Direction direction) override { operation(direction).wanted = false; }
@@ -115,11 +107,15 @@ class ReactorWatch final : public FdWatch {
     return direction == Direction::read ? read_ : write_;
   }
 
-  void update_registration() {
-    epoll_event event{};
-    event.events = registered_events(*state_);
-    event.data.ptr = state_;
-    ::epoll_ctl(epoll_descriptor(reactor_), EPOLL_CTL_MOD, fd_, &event);
+  void queue(Op& op, Arm how) {
+    op.queued = true;
+    ++pending_;
+    // While set, `perform` answers "not yet": what the reactor remembers of earlier edges is older
+    // than what the caller has just seen. Without speculation the reactor asks epoll anew (MOD).
+    arming_ = true;
+    reactor_.start_op(&op == &read_ ? Reactor::read_op : Reactor::write_op, fd_, state_, &op, false,
+                      how == Arm::after_would_block);
+    arming_ = false;
   }
 
   /// The operation has come back. True if the listener is to be told; else `this` may be gone.

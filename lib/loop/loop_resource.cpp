@@ -4,7 +4,7 @@ namespace ferry {
 
 LoopResource::LoopResource(EventLoop& loop, Kind kind) : loop_(&loop), kind_(kind) {
   LoopState& s = *loop.state_;
-  if (s.closed) throw std::logic_error("the event loop is closed");
+  if (s.closed()) throw std::logic_error("the event loop is closed");
   next_ = s.resources;
   if (next_) next_->link_ = &next_;
   link_ = &s.resources;

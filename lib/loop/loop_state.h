@@ -29,14 +29,13 @@ struct LoopState {
 
   bool running = false;
   bool closing = false;
-  bool closed = false;
   bool stopping = false;
   bool stop_issued = false;  // the kernel has been told
   bool draining = false;
   std::thread::id thread;    // the one that runs the loop
   unsigned fork_generation = 0;
 
-  std::shared_ptr<MailboxState> mailbox;
+  std::shared_ptr<MailboxState> mailbox = std::make_shared<MailboxState>();
   FdCallbacks descriptors;
   std::vector<bool> claimed;  // by descriptor: a transport's
   std::map<int, std::shared_ptr<Function<void()>>> signals;
@@ -51,14 +50,17 @@ struct LoopState {
   std::uint64_t callbacks = 0;
 
   std::unique_ptr<std::byte[]> receive_buffer;
+  Buffer gather_buffer;
 
   // Shared, so that a handler may replace itself while it runs.
   std::shared_ptr<ExceptionHandler> exception_handler;
   LogSink log_sink;
-  std::atomic<bool> debug = false;
   Duration slow_callback = std::chrono::milliseconds(100);
 
   explicit LoopState(EventLoop& loop) : descriptors(loop) {}
+
+  bool closed() const noexcept { return mailbox->needs(MailboxState::closed); }
+  bool debug() const noexcept { return mailbox->needs(MailboxState::debug); }
 };
 
 /// "This cannot go on": one line to the log sink and to standard error, then abort.

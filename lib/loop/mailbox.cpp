@@ -8,7 +8,9 @@ bool Mailbox::post(Function<void()> callback, SourceLocation where) {
   const std::lock_guard lock(state_->mutex);
   if (!state_->kernel) return false;
   state_->letters.push_back(std::move(letter));
-  if (!state_->has_mail.exchange(true)) state_->kernel->wake();
+  if ((state_->attention.fetch_or(MailboxState::mail) & MailboxState::mail) == 0) {
+    state_->kernel->wake();
+  }
   return true;
 }
 

@@ -18,8 +18,15 @@ struct MailboxState {
 
   std::mutex mutex;
   std::vector<Letter> letters;
-  Kernel* kernel = nullptr;            // null: the loop is closed
-  std::atomic<bool> has_mail = false;  // letters is not empty; read without the lock
+  Kernel* kernel = nullptr;  // null: the loop is closed
+
+  /// What call_soon must look at before it takes its short way; 0 nearly always. Read without the lock.
+  enum Attention : unsigned { mail = 1, debug = 2, closed = 4 };
+  std::atomic<unsigned> attention = 0;
+
+  bool needs(unsigned what) const noexcept {
+    return (attention.load(std::memory_order_relaxed) & what) != 0;
+  }
 };
 
 }  // namespace ferry

@@ -32,10 +32,10 @@ class ReadyQueue {
   bool empty() const noexcept { return size_ == 0; }
   std::size_t size() const noexcept { return size_; }
 
-  ReadySlot& push(Function<void()>&& callback, SourceLocation where) {
+  /// A slot at the back, whose callback is to be put into it before anything runs.
+  ReadySlot& push(SourceLocation where) {
     if (tail_index_ == kBlock) extend();
     ReadySlot& slot = tail_->slots[tail_index_++];
-    slot.callback = std::move(callback);
     slot.where = where;
     slot.ticket = ++last_ticket_;
     ++size_;

@@ -12,9 +12,8 @@ std::int64_t ticks(TimePoint when) noexcept { return when.time_since_epoch().cou
 
 TimerQueue::~TimerQueue() { clear(); }
 
-TimerNode& TimerQueue::add(TimePoint when, Function<void()> callback, SourceLocation where) {
+TimerNode& TimerQueue::add(TimePoint when, SourceLocation where) {
   TimerNode& timer = allocate();
-  timer.callback = std::move(callback);
   timer.where = where;
   timer.ticket = ++last_ticket_;
   timer.when = when;

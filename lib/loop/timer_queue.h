@@ -13,17 +13,18 @@ namespace ferry {
 
 /// One timer: a call_later's, freed when it fired or was cancelled, or a Timer's, which lasts as long
 /// as the Timer. Its address is stable.
-struct TimerNode {
+struct alignas(64) TimerNode {
   Function<void()> callback;
+  std::uint64_t ticket = 0;  // of a call_later, for its handle; 0: none
+  // -- the second cache line
+  std::uint32_t slot = 0;
+  std::uint32_t order = 0;  // of the last setting; ties fire in this order
+  bool armed = false;
+  bool running = false;
   TimePoint when{};        // the deadline that counts
   TimePoint entry_when{};  // the one its heap entry has, never later than `when`
   SourceLocation where;
-  std::uint64_t ticket = 0;  // of a call_later, for its handle; 0: none
-  std::uint32_t slot = 0;
-  std::uint32_t order = 0;  // of the last setting; ties fire in this order
-  Timer* owner = nullptr;   // null: a call_later
-  bool armed = false;
-  bool running = false;
+  Timer* owner = nullptr;  // null: a call_later
 };
 
 /// All timers of a loop: a 4-ary heap of small entries beside a pool of nodes. Cancelling touches the
@@ -37,8 +38,8 @@ class TimerQueue {
   TimerQueue& operator=(const TimerQueue&) = delete;
   ~TimerQueue();
 
-  /// A one-shot timer.
-  TimerNode& add(TimePoint when, Function<void()> callback, SourceLocation where);
+  /// A one-shot timer, whose callback is to be put into it before anything fires.
+  TimerNode& add(TimePoint when, SourceLocation where);
   /// Cancels a one-shot if `ticket` is still its; false if it has fired or was cancelled.
   bool cancel(TimerNode& node, std::uint64_t ticket);
 

@@ -29,16 +29,19 @@ class Function<R(Args...)> {
   requires(!std::is_same_v<std::remove_cvref_t<F>, Function> &&
            std::is_constructible_v<std::decay_t<F>, F> &&
            std::is_invocable_r_v<R, std::decay_t<F>&, Args...>) Function(F&& f) {
-    using Target = std::decay_t<F>;
-    if constexpr (kMayBeEmpty<std::remove_cvref_t<F>>) {
-      if (!f) return;
-    }
-    if constexpr (fits<Target>()) {
-      ::new (static_cast<void*>(storage_)) Target(std::forward<F>(f));
+    construct(std::forward<F>(f));
+  }
+
+  /// Makes the callable right here, without a move in between; as assigning Function(f).
+  template <class F>
+  requires std::is_constructible_v<Function, F>
+  void emplace(F&& f) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<F>, Function>) {
+      *this = std::forward<F>(f);
     } else {
-      ::new (static_cast<void*>(storage_)) Target*(new Target(std::forward<F>(f)));
+      reset();
+      construct(std::forward<F>(f));
     }
-    table_ = &kTable<Target>;
   }
 
   Function(Function&& other) noexcept { take(other); }
@@ -125,6 +128,20 @@ class Function<R(Args...)> {
   static constexpr Table kTable{&invoke<Target>,
                                 moves_by_call<Target>() ? &relocate<Target> : nullptr,
                                 kForgettable<Target> ? nullptr : &destroy<Target>};
+
+  template <class F>
+  void construct(F&& f) {
+    using Target = std::decay_t<F>;
+    if constexpr (kMayBeEmpty<std::remove_cvref_t<F>>) {
+      if (!f) return;
+    }
+    if constexpr (fits<Target>()) {
+      ::new (static_cast<void*>(storage_)) Target(std::forward<F>(f));
+    } else {
+      ::new (static_cast<void*>(storage_)) Target*(new Target(std::forward<F>(f)));
+    }
+    table_ = &kTable<Target>;
+  }
 
   void take(Function& other) noexcept {
     table_ = std::exchange(other.table_, nullptr);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ferry/buffer.h>
 #include <ferry/executor.h>
 #include <ferry/function.h>
 #include <ferry/future.h>
@@ -10,6 +11,8 @@
 #include <ferry/timer.h>
 
 #include <atomic>
+#include <concepts>
+#include <concepts>
 #include <memory>
 #include <optional>
 #include <ferry/source_location.h>
@@ -147,19 +150,34 @@ class EventLoop final : private Kernel::Client {
   void close();
 
   // -- callbacks and time
-  /// FIFO, exactly once, never from inside the call.
-  Handle call_soon(Function<void()> callback,
-                   SourceLocation where = SourceLocation::current());
+  /// FIFO, exactly once, never from inside the call. Throws std::invalid_argument for an empty
+  /// function, std::logic_error if the loop is closed.
+  template <std::invocable F>
+  Handle call_soon(F&& callback, SourceLocation where = SourceLocation::current()) {
+    Handle handle;
+    put(prepare_soon(where, handle), std::forward<F>(callback));
+    return handle;
+  }
   /// The same from any thread. Throws std::logic_error if the loop is closed.
   void call_soon_threadsafe(Function<void()> callback,
                             SourceLocation where = SourceLocation::current());
   /// Never early; equal times in the order of the calls; zero and negative delays are due at once.
-  TimerHandle call_later(Duration delay, Function<void()> callback,
-                         SourceLocation where = SourceLocation::current());
-  TimerHandle call_at(TimePoint when, Function<void()> callback,
-                      SourceLocation where = SourceLocation::current());
+  template <std::invocable F>
+  TimerHandle call_later(Duration delay, F&& callback,
+                         SourceLocation where = SourceLocation::current()) {
+    return call_at(after(delay), std::forward<F>(callback), where);
+  }
+  template <std::invocable F>
+  TimerHandle call_at(TimePoint when, F&& callback,
+                      SourceLocation where = SourceLocation::current()) {
+    TimerHandle handle;
+    put(prepare_timer(when, where, handle), std::forward<F>(callback));
+    return handle;
+  }
   /// The kernel's monotonic clock, read now.
   TimePoint time() const;
+  /// `delay` from now; the end of time if that is further than a TimePoint reaches.
+  TimePoint after(Duration delay) const;
   template <class T>
   Future<T> create_future() {
     return Future<T>(*this);
@@ -226,6 +244,8 @@ class EventLoop final : private Kernel::Client {
   /// The one buffer that reads go to: 256 KiB, shared by all connections of the loop, its content
   /// good until control returns to the loop.
   MutableBytes receive_buffer();
+  /// The one buffer that gathers what the connection whose callback runs writes; empty in between.
+  Buffer& gather_buffer() noexcept;
   /// Marks `fd` as a transport's, which add_reader and its kin refuse to touch.
   void claim_descriptor(int fd);
   void release_descriptor(int fd) noexcept;
@@ -245,6 +265,14 @@ class EventLoop final : private Kernel::Client {
   void on_signal(int signal_number) override;
   void run_until_done(Function<FutureState::CallbackId(FutureState::Callback)> subscribe,
                       FutureState& state);
+  // Callbacks are made where they wait, in a queue's or a timer's own memory, and not moved there.
+  template <class F>
+  static void put(Function<void()>& place, F&& callback) {
+    place.emplace(std::forward<F>(callback));
+    if (!place) throw std::invalid_argument("the callback is empty");
+  }
+  Function<void()>& prepare_soon(SourceLocation where, Handle& handle);
+  Function<void()>& prepare_timer(TimePoint when, SourceLocation where, TimerHandle& handle);
   void check_usable(const char* what) const;
   void check_descriptor(const char* what, int fd) const;
   void collect_mail();

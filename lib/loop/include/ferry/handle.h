@@ -23,11 +23,8 @@ class Handle {
 
  private:
   friend class EventLoop;
-  friend class ReadyQueue;
-  Handle(EventLoop& loop, ReadySlot& slot, std::uint64_t ticket) noexcept
-      : loop_(&loop), slot_(&slot), ticket_(ticket) {}
+  Handle(ReadySlot& slot, std::uint64_t ticket) noexcept : slot_(&slot), ticket_(ticket) {}
 
-  EventLoop* loop_ = nullptr;
   ReadySlot* slot_ = nullptr;
   std::uint64_t ticket_ = 0;
   bool cancelled_ = false;

@@ -139,6 +139,9 @@ class Kernel {
   virtual IoResult set_option(int fd, int level, int name, int value) = 0;
   virtual IoResult get_option(int fd, int level, int name, int& value) = 0;
 
+  /// Makes a socket that was opened elsewhere fit for this kernel: non-blocking, close-on-exec.
+  virtual IoResult adopt(int fd) { return {fd, 0}; }
+
   static constexpr std::size_t kMaxPieces = 64;
 };
 

@@ -321,13 +321,10 @@ void EventLoop::release_descriptor(int fd) noexcept {
   if (index < state_->claimed.size()) state_->claimed[index] = false;
 }
 
-MutableBytes EventLoop::receive_buffer() {
-  // Not zeroed: pages that no read reaches are never touched.
-  if (!state_->receive_buffer) state_->receive_buffer.reset(new std::byte[kReceiveBufferSize]);
-  return {state_->receive_buffer.get(), kReceiveBufferSize};
+// Not zeroed: pages that no read reaches are never touched.
+void EventLoop::allocate_receive_buffer() {
+  receive_buffer_.reset(new std::byte[kReceiveBufferSize]);
 }
-
-Buffer& EventLoop::gather_buffer() noexcept { return state_->gather_buffer; }
 
 LoopStats EventLoop::stats() const {
   const LoopState& s = *state_;

@@ -18,7 +18,6 @@ namespace ferry {
 
 /// Callbacks run before I/O and timers get their turn (a prime, as tokio's: it beats no pattern).
 inline constexpr int kCallbacksPerTurn = 61;
-inline constexpr std::size_t kReceiveBufferSize = 256 * 1024;
 
 /// Everything an EventLoop keeps.
 struct LoopState {
@@ -48,9 +47,6 @@ struct LoopState {
   std::size_t future_count = 0;
   std::uint64_t turns = 0;
   std::uint64_t callbacks = 0;
-
-  std::unique_ptr<std::byte[]> receive_buffer;
-  Buffer gather_buffer;
 
   // Shared, so that a handler may replace itself while it runs.
   std::shared_ptr<ExceptionHandler> exception_handler;

@@ -243,9 +243,12 @@ class EventLoop final : private Kernel::Client {
   Kernel& kernel() const noexcept { return *kernel_; }
   /// The one buffer that reads go to: 256 KiB, shared by all connections of the loop, its content
   /// good until control returns to the loop.
-  MutableBytes receive_buffer();
+  MutableBytes receive_buffer() {
+    if (!receive_buffer_) allocate_receive_buffer();
+    return {receive_buffer_.get(), kReceiveBufferSize};
+  }
   /// The one buffer that gathers what the connection whose callback runs writes; empty in between.
-  Buffer& gather_buffer() noexcept;
+  Buffer& gather_buffer() noexcept { return gather_buffer_; }
   /// Marks `fd` as a transport's, which add_reader and its kin refuse to touch.
   void claim_descriptor(int fd);
   void release_descriptor(int fd) noexcept;
@@ -282,8 +285,14 @@ class EventLoop final : private Kernel::Client {
   Executor& executor_for_job(Executor* executor);
   Resolver& resolver();
 
+  void allocate_receive_buffer();
+
+  static constexpr std::size_t kReceiveBufferSize = 256 * 1024;
+
   std::unique_ptr<Kernel> kernel_;
   std::unique_ptr<LoopState> state_;
+  std::unique_ptr<std::byte[]> receive_buffer_;
+  Buffer gather_buffer_;
 };
 
 template <class F>

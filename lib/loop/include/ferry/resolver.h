@@ -14,10 +14,10 @@ namespace ferry {
 
 /// What to look up; the fields mean what they mean in getaddrinfo(3).
 struct ResolveQuery {
-  std::string host;     ///< A name or a numeric address; empty: loopback, or with AI_PASSIVE any.
-  std::string service;  ///< A port number or a service name; empty: port 0.
-  int family = 0;       ///< AF_UNSPEC, AF_INET, AF_INET6
-  int type = 0;         ///< SOCK_STREAM, SOCK_DGRAM; 0: stream
+  std::string host = {};  ///< A name or a numeric address; empty: loopback, or with AI_PASSIVE any.
+  std::string service = {};  ///< A port number or a service name; empty: port 0.
+  int family = 0;            ///< AF_UNSPEC, AF_INET, AF_INET6
+  int type = 0;              ///< SOCK_STREAM, SOCK_DGRAM; 0: stream
   int protocol = 0;
   int flags = 0;  ///< AI_PASSIVE, AI_NUMERICHOST, ...
 };

@@ -1,0 +1,275 @@
+#include "connect_error.h"
+#include "happy_eyeballs.h"
+#include "listen_socket.h"
+#include "look_ups.h"
+#include "stream_transport.h"
+
+#include <netdb.h>
+
+#include <stdexcept>
+
+namespace ferry {
+namespace {
+
+/// Everything a connect goes by, whatever it connects.
+struct ConnectPlan {
+  ProtocolFactory factory;
+  ProtocolWrap wrap;
+  /// The remote name, and behind it the local one, if there is one; or `address`; or `socket`.
+  std::vector<ResolveQuery> queries;
+  Address address;
+  Socket socket;
+  std::optional<Duration> delay;
+  std::size_t interleave = 0;
+  bool all_errors = false;
+  Duration timeout{};
+};
+
+/// From the call of create_connection and its kin until its future is done. Owns itself that long.
+class ConnectOperation final : public std::enable_shared_from_this<ConnectOperation>,
+                               private LoopResource {
+ public:
+  ConnectOperation(EventLoop& loop, ConnectPlan plan)
+      : LoopResource(loop, Kind::operation),
+        plan_(std::move(plan)),
+        result_(loop),
+        timeout_(loop, [this] { time_out(); }) {}
+
+  static Future<Connection<>> begin(EventLoop& loop, ConnectPlan plan) {
+    const auto operation = std::make_shared<ConnectOperation>(loop, std::move(plan));
+    operation->begin();
+    return operation->result_;
+  }
+
+ private:
+  void begin() {
+    const std::weak_ptr<ConnectOperation> weak = weak_from_this();
+    if (!plan_.queries.empty()) {
+      look_ups_.emplace(loop(), plan_.queries,
+                        [this](LookUps::Result found) { resolved(std::move(found)); });
+    } else {
+      // Not from inside the caller's call: the factory and failures come from the loop.
+      loop().call_soon([weak] {
+        if (const auto operation = weak.lock()) operation->begin_without_look_up();
+      });
+    }
+    if (plan_.timeout > Duration::zero()) timeout_.set(plan_.timeout);
+    self_ = shared_from_this();
+    result_.set_cancel_hook([weak] {
+      if (const auto operation = weak.lock()) operation->give_up();
+    });
+  }
+
+  void begin_without_look_up() {
+    if (!self_) return;
+    if (!plan_.socket) return race({plan_.address}, {});
+    const IoResult adopted = loop().kernel().adopt(plan_.socket.get());
+    if (!adopted.ok()) return fail(IoError({adopted.code(), "fcntl", {}}));
+    Address peer;
+    const IoResult named = loop().kernel().peer_address(plan_.socket.get(), peer);
+    if (!named.ok()) return fail(IoError({named.code(), "getpeername", {}}));
+    establish(std::move(plan_.socket), peer);
+  }
+
+  void resolved(LookUps::Result found) {
+    const auto alive = shared_from_this();
+    if (found.error) return fail(found.error);
+    std::vector<Address> locals;
+    if (found.addresses.size() > 1) locals = std::move(found.addresses[1]);
+    if (found.addresses[0].empty() || (found.addresses.size() > 1 && locals.empty())) {
+      return fail(IoError({make_error_code(errc::no_address), "resolve", {}}));
+    }
+    race(interleave_families(std::move(found.addresses[0]), plan_.interleave), std::move(locals));
+  }
+
+  void race(std::vector<Address> remotes, std::vector<Address> locals) {
+    race_.emplace(loop(), std::move(remotes), std::move(locals), plan_.delay,
+                  [this](ConnectRace::Outcome outcome) { raced(std::move(outcome)); });
+    race_->start();
+  }
+
+  void raced(ConnectRace::Outcome outcome) {
+    const auto alive = shared_from_this();
+    if (!outcome.socket) return fail(connect_failure(std::move(outcome.errors), plan_.all_errors));
+    establish(std::move(outcome.socket), outcome.remote);
+  }
+
+  /// Makes the protocol and the transport.
+  void establish(Socket socket, const Address& peer) {
+    const auto alive = shared_from_this();
+    remote_ = peer;
+    set_no_delay(loop().kernel(), socket.get(), peer);
+    std::shared_ptr<Protocol> attached;
+    try {
+      protocol_ = plan_.factory();
+      attached = protocol_;
+      if (attached && plan_.wrap) attached = plan_.wrap(std::move(attached));
+      if (!attached) throw std::logic_error("the protocol factory gave no protocol");
+    } catch (const LoopExit&) {
+      fail(std::current_exception());
+      throw;
+    } catch (...) {
+      return fail(std::current_exception());
+    }
+    if (!self_) return;  // cancelled by the factory
+    try {
+      transport_ = StreamTransport::start(loop(), {std::move(socket), std::move(attached), peer,
+                                                   /*clients=*/nullptr, [weak = weak_from_this()] {
+                                                     if (const auto operation = weak.lock())
+                                                       operation->made();
+                                                   }});
+    } catch (const std::system_error&) {
+      fail(std::current_exception());
+    }
+  }
+
+  void made() {
+    if (!self_) return;
+    const auto alive = shared_from_this();
+    release();
+    result_.try_set_result(Connection<>{std::move(transport_), std::move(protocol_)});
+  }
+
+  void time_out() {
+    const Address address = race_ && remote_.empty() ? race_->latest() : remote_;
+    abandon(std::make_exception_ptr(
+        TimeoutError(look_ups_ && !race_ ? "resolve" : "connect", address)));
+  }
+
+  template <class E>
+  void fail(const E& error) {
+    fail(std::make_exception_ptr(error));
+  }
+  void fail(std::exception_ptr error) {
+    const auto alive = shared_from_this();
+    release();
+    if (!result_.done()) result_.set_exception(std::move(error));
+  }
+
+  /// Fails with `error` and ends the transport, if there is one already.
+  void abandon(std::exception_ptr error) {
+    const auto alive = shared_from_this();
+    const std::shared_ptr<Transport> transport = std::move(transport_);
+    fail(std::move(error));
+    if (transport) transport->abort();
+  }
+
+  void give_up() {
+    if (!self_) return;
+    const auto alive = shared_from_this();
+    release();
+    if (transport_) std::exchange(transport_, nullptr)->abort();
+  }
+
+  void on_loop_close() override { release(); }
+
+  /// Ends everything that is under way but the transport, and this as an operation of the loop.
+  void release() {
+    leave_loop();
+    timeout_.cancel();
+    look_ups_.reset();
+    race_.reset();
+    plan_.socket.reset();
+    self_.reset();
+  }
+
+  ConnectPlan plan_;
+  Future<Connection<>> result_;
+  std::shared_ptr<ConnectOperation> self_;  // until done
+  Timer timeout_;
+  std::optional<LookUps> look_ups_;
+  std::optional<ConnectRace> race_;
+  Address remote_;
+  std::shared_ptr<Protocol> protocol_;
+  std::shared_ptr<Transport> transport_;
+};
+
+/// Throws std::invalid_argument if `good` is not true.
+void check(bool good, const char* function, const char* complaint) {
+  if (!good) throw std::invalid_argument(std::string(function) + ": " + complaint);
+}
+
+ResolveQuery query_for(const std::string& host, std::uint16_t port, int family, int flags) {
+  ResolveQuery query;
+  query.host = host;
+  query.service = std::to_string(port);
+  query.family = family;
+  query.type = SOCK_STREAM;
+  query.flags = flags;
+  return query;
+}
+
+}  // namespace
+
+Future<Connection<>> create_connection(EventLoop& loop, ProtocolFactory factory,
+                                       ConnectOptions options) {
+  const char* const name = "create_connection";
+  const bool has_remote = !options.host.empty() || options.port != 0;
+  const bool has_local = !options.local_host.empty() || options.local_port != 0;
+  check(static_cast<bool>(factory), name, "the protocol factory is empty");
+  check(has_remote || options.socket >= 0, name, "neither a host nor a socket");
+  check(options.socket < 0 || !(has_remote || has_local), name,
+        "a socket, and a host or port as well");
+  check(options.family == AF_UNSPEC || options.family == AF_INET || options.family == AF_INET6,
+        name, "the family is none of IP");
+  check(options.timeout >= Duration::zero(), name, "the timeout is negative");
+  check(!options.happy_eyeballs_delay || *options.happy_eyeballs_delay >= Duration::zero(), name,
+        "the happy eyeballs delay is negative");
+
+  ConnectPlan plan;
+  plan.factory = std::move(factory);
+  plan.wrap = std::move(options.wrap);
+  plan.delay = options.happy_eyeballs_delay;
+  plan.interleave = options.interleave.value_or(options.happy_eyeballs_delay ? 1 : 0);
+  plan.all_errors = options.all_errors;
+  plan.timeout = options.timeout;
+  if (options.socket >= 0) {
+    check_stream_type(loop.kernel(), options.socket);
+    plan.socket = Socket(loop.kernel(), options.socket);
+  } else {
+    plan.queries.push_back(query_for(options.host, options.port, options.family, 0));
+    if (has_local) {
+      plan.queries.push_back(
+          query_for(options.local_host, options.local_port, options.family, AI_PASSIVE));
+    }
+  }
+  return ConnectOperation::begin(loop, std::move(plan));
+}
+
+Future<Connection<>> create_unix_connection(EventLoop& loop, ProtocolFactory factory,
+                                            UnixConnectOptions options) {
+  const char* const name = "create_unix_connection";
+  check(static_cast<bool>(factory), name, "the protocol factory is empty");
+  check(options.path.empty() != (options.socket < 0), name, "either a path or a socket is needed");
+  check(options.timeout >= Duration::zero(), name, "the timeout is negative");
+
+  ConnectPlan plan;
+  plan.factory = std::move(factory);
+  plan.wrap = std::move(options.wrap);
+  plan.timeout = options.timeout;
+  if (options.socket >= 0) {
+    check_stream_type(loop.kernel(), options.socket);
+    Address local;
+    check(!loop.kernel().local_address(options.socket, local).ok() || local.is_unix(), name,
+          "the socket is not of the unix family");
+    plan.socket = Socket(loop.kernel(), options.socket);
+  } else {
+    plan.address = Address::unix_path(options.path);
+  }
+  return ConnectOperation::begin(loop, std::move(plan));
+}
+
+Future<Connection<>> connect_accepted_socket(EventLoop& loop, ProtocolFactory factory, int fd,
+                                             ProtocolWrap wrap) {
+  const char* const name = "connect_accepted_socket";
+  check(fd >= 0, name, "the descriptor is negative");
+  ConnectPlan plan;
+  plan.socket = Socket(loop.kernel(), fd);
+  check(static_cast<bool>(factory), name, "the protocol factory is empty");
+  check_stream_type(loop.kernel(), fd);
+  plan.factory = std::move(factory);
+  plan.wrap = std::move(wrap);
+  return ConnectOperation::begin(loop, std::move(plan));
+}
+
+}  // namespace ferry

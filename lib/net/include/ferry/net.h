@@ -1,0 +1,10 @@
+#pragma once
+
+// Everything of the callback layer: loop, transports, protocols, servers, connections, relay.
+#include <ferry/buffer.h>
+#include <ferry/connect.h>
+#include <ferry/event_loop.h>
+#include <ferry/protocol.h>
+#include <ferry/relay.h>
+#include <ferry/server.h>
+#include <ferry/transport.h>

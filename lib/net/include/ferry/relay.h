@@ -1,0 +1,35 @@
+#pragma once
+
+#include <ferry/transport.h>
+
+#include <cstdint>
+
+namespace ferry {
+
+/// Time limits of a relay; zero switches one off.
+struct RelayOptions {
+  /// No byte in either direction for so long: both sides are aborted, errc::timed_out.
+  Duration idle = std::chrono::minutes(10);
+  /// One direction has ended, and the other one is silent for so long: both are closed.
+  Duration half_close_linger = std::chrono::minutes(2);
+  /// Both directions have ended, or one side is lost, and the other still has not taken what is
+  /// queued for it after so long: aborted.
+  Duration drain = std::chrono::seconds(30);
+};
+
+struct RelayResult {
+  std::uint64_t a_to_b = 0;  ///< Bytes read from a and written to b.
+  std::uint64_t b_to_a = 0;
+  /// Empty if both sides ended in an orderly way, else the first thing that went wrong.
+  Error error;
+};
+
+/// Joins two connections: what one sends, the other gets, with back-pressure both ways; the end of
+/// one direction is passed on (write_eof) while the other goes on. Takes both protocols' places, so
+/// it may be called from any of their callbacks. Done when both transports are lost; cancelling
+/// the future aborts both.
+/// Bytes that a protocol had received before must be written by the caller first.
+Future<RelayResult> relay(std::shared_ptr<Transport> a, std::shared_ptr<Transport> b,
+                          RelayOptions options = {});
+
+}  // namespace ferry

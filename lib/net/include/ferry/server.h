@@ -1,0 +1,90 @@
+#pragma once
+
+#include <ferry/event_loop.h>
+#include <ferry/transport.h>
+
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ferry {
+
+/// Makes the protocol of one new connection. An exception out of it ends that connection only.
+using ProtocolFactory = Function<std::shared_ptr<Protocol>()>;
+/// Takes the application's protocol and gives the one to attach to the socket: where TLS, PROXY
+/// protocol, idle limits and logs are put in between. Called once a connection. Copyable, so that
+/// options are.
+using ProtocolWrap = std::function<std::shared_ptr<Protocol>(std::shared_ptr<Protocol>)>;
+
+/// What all listening sockets have in common.
+struct ListenOptions {
+  /// Numeric addresses or names; empty, or an empty name: all interfaces, IPv4 and IPv6.
+  std::vector<std::string> hosts;
+  std::uint16_t port = 0;  ///< 0: any free port, one per socket.
+  int family = 0;          ///< AF_UNSPEC, AF_INET, AF_INET6
+  int backlog = 100;       ///< Of listen(2), and accepts per turn.
+  bool reuse_address = true;
+  bool reuse_port = false;
+  bool keep_alive = false;
+  bool start_serving = true;
+  std::size_t max_connections = 0;  ///< Stop accepting while this many are open; 0: no limit.
+  /// A bound stream socket to listen on instead of hosts and port; the server closes it.
+  int socket = -1;
+  ProtocolWrap wrap;
+};
+
+struct UnixListenOptions {
+  std::string path;  ///< A leading '@': an abstract name.
+  int backlog = 100;
+  bool start_serving = true;
+  bool cleanup_socket = true;  ///< Unlink the path at close if it is still ours.
+  std::size_t max_connections = 0;
+  int socket = -1;  ///< A bound unix stream socket instead of `path`.
+  ProtocolWrap wrap;
+};
+
+/// Listening sockets and the connections that came from them. The loop keeps a server alive until
+/// it is closed. https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.Server
+class Server {
+ public:
+  virtual ~Server() = default;
+
+  /// Listen, if created with `start_serving = false`. Idempotent.
+  virtual void start_serving() = 0;
+  /// Stops listening and closes the listening sockets; connections stay. Idempotent.
+  virtual void close() = 0;
+  /// `close`, and lets connections end by themselves until `deadline` from now, then aborts the rest.
+  /// Done when none is left; gives the number aborted.
+  virtual Future<std::size_t> drain(Duration deadline) = 0;
+  /// Transport::close, or abort, on every connection of this server.
+  virtual void close_clients() = 0;
+  virtual void abort_clients() = 0;
+  /// Done when the server is closed and its last connection is lost, whichever comes later.
+  virtual Future<void> wait_closed() = 0;
+  /// Serves until cancelled; then the server is closed. Throws std::logic_error if closed, or
+  /// if it is called twice at once.
+  virtual Future<void> serve_forever() = 0;
+
+  virtual bool is_serving() const noexcept = 0;
+  /// The addresses it listens on; empty after close.
+  virtual std::vector<Address> sockets() const = 0;
+  /// Its descriptors, in the same order.
+  virtual std::vector<int> native_handles() const = 0;
+  /// The port of the first socket; 0 if there is none.
+  std::uint16_t port() const;
+  virtual std::size_t connections() const noexcept = 0;
+  virtual EventLoop& loop() const noexcept = 0;
+};
+
+/// Listens for TCP connections and makes a protocol for each. The future fails with IoError if no
+/// address could be bound. Out of descriptors, a server reports it, rests a second, and goes on.
+Future<std::shared_ptr<Server>> create_server(EventLoop& loop, ProtocolFactory factory,
+                                              ListenOptions options = {});
+/// The same on a unix stream socket. A stale socket file is replaced; any other file is EADDRINUSE.
+Future<std::shared_ptr<Server>> create_unix_server(EventLoop& loop, ProtocolFactory factory,
+                                                   UnixListenOptions options);
+
+}  // namespace ferry

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <ferry/server.h>
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+
+namespace ferry {
+
+/// The file of a bound unix socket, removed at the end if it is still the same one.
+class SocketFile {
+ public:
+  SocketFile() = default;
+  /// Remembers what is at `path` now; if nothing is, there is nothing to remove.
+  explicit SocketFile(std::string path);
+  SocketFile(SocketFile&& other) noexcept;
+  SocketFile& operator=(SocketFile&& other) noexcept;
+  ~SocketFile() { remove(); }
+
+  void remove() noexcept;
+
+ private:
+  std::string path_;  // empty: none
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
+};
+
+/// A socket that is bound and does not listen yet.
+struct BoundSocket {
+  Socket socket;
+  Address address;
+  SocketFile file;
+};
+
+/// A TCP socket bound to `address`. On failure `error` is set and the socket is empty.
+BoundSocket bind_tcp(Kernel& kernel, const Address& address, const ListenOptions& options,
+                     Error& error);
+/// A unix socket bound to `address`, in place of a socket file that is there already.
+BoundSocket bind_unix(Kernel& kernel, const Address& address, bool cleanup, Error& error);
+/// A bound socket that was made elsewhere. Takes `fd`.
+BoundSocket adopt_bound(Kernel& kernel, int fd, Error& error);
+
+/// Throws std::invalid_argument if `fd` is a socket, but not of type SOCK_STREAM.
+void check_stream_type(Kernel& kernel, int fd);
+/// As a connected socket, or one that is accepted from, should be, for TCP: no delay of
+/// small segments.
+void set_no_delay(Kernel& kernel, int fd, const Address& address);
+
+}  // namespace ferry

@@ -1,0 +1,218 @@
+#include <ferry/error.h>
+#include <ferry/protocol.h>
+#include <ferry/relay.h>
+
+#include <memory>
+#include <stdexcept>
+#include <utility>
+
+namespace ferry {
+namespace {
+
+/// Two transports and the protocols that feed each other. It lives as long as one of the
+/// transports holds its protocol, which is a part of it: connection_lost ends that.
+class Relay final : public std::enable_shared_from_this<Relay>, private LoopResource {
+ public:
+  Relay(std::shared_ptr<Transport> a, std::shared_ptr<Transport> b, const RelayOptions& options)
+      : LoopResource(a->loop(), Kind::operation),
+        options_(options),
+        future_(a->loop()),
+        idle_(a->loop(), [this] { on_idle(); }),
+        linger_(a->loop(), [this] { on_linger(); }),
+        drain_(a->loop(), [this] { give_up("relay (drain)"); }),
+        a_(*this, std::move(a)),
+        b_(*this, std::move(b)) {}
+
+  Future<RelayResult> start() {
+    future_.set_cancel_hook([weak = weak_from_this()] {
+      if (const auto relay = weak.lock()) relay->abort_both();
+    });
+    const Future<RelayResult> future = future_;
+    const bool late = a_.transport->is_closing() || b_.transport->is_closing();
+    rearm(idle_, options_.idle);
+    attach(a_);
+    attach(b_);
+    // A buffer that is full from before has told its protocol so, not us.
+    a_.hold_source_if_full();
+    b_.hold_source_if_full();
+    if (a_.transport && !b_.holds_source) a_.transport->resume_reading();
+    if (b_.transport && !a_.holds_source) b_.transport->resume_reading();
+    if (late) close_both();
+    finish_if_over();
+    return future;
+  }
+
+ private:
+  /// One of the two connections, as its protocol.
+  struct Side final : Protocol {
+    Side(Relay& owner, std::shared_ptr<Transport> t) : relay(owner), transport(std::move(t)) {}
+
+    Side& other() noexcept { return this == &relay.a_ ? relay.b_ : relay.a_; }
+
+    void data_received(BytesView data) override {
+      Side& to = other();
+      if (to.transport && !to.transport->is_closing()) {
+        received += data.size();
+        relay.alive();
+        to.transport->write(data);
+        to.hold_source_if_full();
+      } else {
+        relay.close_both();
+      }
+    }
+    bool eof_received() override {
+      ended = true;
+      relay.pass_end_on(other());
+      return true;
+    }
+    void pause_writing() override { hold_source(); }
+    void resume_writing() override {
+      if (!std::exchange(holds_source, false)) return;
+      if (Side& from = other(); from.transport) from.transport->resume_reading();
+    }
+    void connection_lost(std::error_code code) override {
+      Error error;
+      if (code) {
+        error = transport->error();
+        if (!error) error = {code, "relay", transport->peername()};
+      }
+      relay.lost(*this, std::move(error));
+    }
+
+    void hold_source() {
+      if (std::exchange(holds_source, true)) return;
+      if (Side& from = other(); from.transport) from.transport->pause_reading();
+    }
+    /// pause_writing may have gone to the protocol before this one, and comes only once.
+    void hold_source_if_full() {
+      if (holds_source || !transport) return;
+      const std::size_t buffered = transport->get_write_buffer_size();
+      if (buffered != 0 && buffered > transport->get_write_buffer_limits().high) hold_source();
+    }
+    std::size_t buffered() const { return transport ? transport->get_write_buffer_size() : 0; }
+
+    Relay& relay;
+    std::shared_ptr<Transport> transport;  // null once lost
+    std::uint64_t received = 0;
+    bool ended = false;         // has sent its EOF
+    bool holds_source = false;  // takes no more: the other side is not read
+  };
+
+  static void rearm(Timer& timer, Duration limit) {
+    if (limit > Duration::zero()) timer.set(limit);
+  }
+
+  void attach(Side& side) {
+    const std::shared_ptr<Protocol> protocol(shared_from_this(), &side);
+    side.transport->set_protocol(protocol);
+    // After its connection_lost a transport takes no protocol: nothing will be heard of it.
+    if (side.transport->get_protocol() != protocol) lost(side, side.transport->error());
+  }
+
+  /// Something moved.
+  void alive() {
+    rearm(idle_, options_.idle);
+    if (a_.ended != b_.ended && !closing_) rearm(linger_, options_.half_close_linger);
+  }
+
+  void pass_end_on(Side& to) {
+    if (a_.ended && b_.ended) return close_both();
+    if (to.transport && !to.transport->can_write_eof()) return close_both();
+    if (to.transport) to.transport->write_eof();
+    buffered_ = a_.buffered() + b_.buffered();
+    rearm(idle_, options_.idle);
+    rearm(linger_, options_.half_close_linger);
+  }
+
+  /// Sends what is queued on both sides, then lets them go.
+  void close_both() {
+    if (std::exchange(closing_, true)) return;
+    linger_.cancel();
+    rearm(drain_, options_.drain);
+    close(a_);
+    close(b_);
+  }
+  static void close(Side& side) {
+    if (side.transport) side.transport->close();
+  }
+
+  void abort_both() {
+    closing_ = true;
+    for (Side* side : {&a_, &b_}) {
+      if (side->transport) side->transport->abort();
+    }
+  }
+
+  void lost(Side& side, Error error) {
+    if (error && !error_) error_ = std::move(error);
+    side.transport.reset();
+    if (loop_gone_) return;
+    close_both();
+    finish_if_over();
+  }
+
+  void finish_if_over() {
+    if (a_.transport || b_.transport || over_) return;
+    over_ = true;
+    leave_loop();
+    idle_.cancel();
+    linger_.cancel();
+    drain_.cancel();
+    future_.try_set_result(RelayResult{a_.received, b_.received, std::move(error_)});
+  }
+
+  void give_up(const char* operation) {
+    if (!error_) error_ = {make_error_code(errc::timed_out), operation, {}};
+    abort_both();
+  }
+
+  /// True if a queue has become shorter since this was asked last: somebody still reads.
+  bool queues_moved() {
+    const std::size_t before = std::exchange(buffered_, a_.buffered() + b_.buffered());
+    return buffered_ < before;
+  }
+
+  void on_idle() {
+    if (queues_moved()) return rearm(idle_, options_.idle);
+    give_up("relay (idle)");
+  }
+
+  void on_linger() {
+    if (queues_moved()) return rearm(linger_, options_.half_close_linger);
+    if (!error_) error_ = {make_error_code(errc::timed_out), "relay (half-closed)", {}};
+    close_both();
+  }
+
+  void on_loop_close() override {
+    // The transports are told by the loop, and let go of this one by one.
+    loop_gone_ = true;
+    closing_ = true;
+  }
+
+  RelayOptions options_;
+  Future<RelayResult> future_;
+  Timer idle_;
+  Timer linger_;
+  Timer drain_;
+  Side a_;
+  Side b_;
+  Error error_;
+  std::size_t buffered_ = 0;  // of both queues, when a limit was last looked at
+  bool closing_ = false;
+  bool over_ = false;
+  bool loop_gone_ = false;
+};
+
+}  // namespace
+
+Future<RelayResult> relay(std::shared_ptr<Transport> a, std::shared_ptr<Transport> b,
+                          RelayOptions options) {
+  if (!a || !b) throw std::invalid_argument("relay: a transport is null");
+  if (a == b) throw std::invalid_argument("relay: a transport cannot be joined to itself");
+  if (&a->loop() != &b->loop()) {
+    throw std::invalid_argument("relay: the transports belong to two event loops");
+  }
+  return std::make_shared<Relay>(std::move(a), std::move(b), options)->start();
+}
+
+}  // namespace ferry

@@ -1,0 +1,195 @@
+#include "listen_socket.h"
+#include "look_ups.h"
+#include "stream_server.h"
+
+#include <netdb.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <stdexcept>
+
+namespace ferry {
+namespace {
+
+void check_common(const ProtocolFactory& factory, int backlog, const char* what) {
+  if (!factory) throw std::invalid_argument(std::string(what) + ": the protocol factory is empty");
+  if (backlog < 0) throw std::invalid_argument(std::string(what) + ": the backlog is negative");
+}
+
+std::shared_ptr<Server> make_server(EventLoop& loop, ServerSettings settings,
+                                    std::vector<BoundSocket> sockets, bool start) {
+  auto server = StreamServer::make(loop, std::move(settings), std::move(sockets));
+  if (start) server->start_serving();
+  return server;
+}
+
+/// A future that is done already: with the server over one socket, or with why there is none.
+Future<std::shared_ptr<Server>> server_over(EventLoop& loop, ServerSettings settings,
+                                            BoundSocket bound, const Error& error, bool start) {
+  Future<std::shared_ptr<Server>> future(loop);
+  try {
+    if (error) throw IoError(error);
+    std::vector<BoundSocket> sockets;
+    sockets.push_back(std::move(bound));
+    future.set_result(make_server(loop, std::move(settings), std::move(sockets), start));
+  } catch (const std::system_error&) {
+    future.set_exception(std::current_exception());
+  }
+  return future;
+}
+
+/// create_server while names are being looked up. Owns itself until it is done.
+class ServerCreation final : public std::enable_shared_from_this<ServerCreation>,
+                             private LoopResource {
+ public:
+  ServerCreation(EventLoop& loop, ProtocolFactory factory, ListenOptions options)
+      : LoopResource(loop, Kind::operation),
+        factory_(std::move(factory)),
+        options_(std::move(options)),
+        result_(loop) {}
+
+  static Future<std::shared_ptr<Server>> begin(EventLoop& loop, ProtocolFactory factory,
+                                               ListenOptions options) {
+    const auto creation =
+        std::make_shared<ServerCreation>(loop, std::move(factory), std::move(options));
+    creation->look_up();
+    return creation->result_;
+  }
+
+ private:
+  void look_up() {
+    if (options_.hosts.empty()) options_.hosts.emplace_back();
+    std::vector<ResolveQuery> queries;
+    for (const std::string& host : options_.hosts) {
+      ResolveQuery query;
+      query.host = host;
+      query.service = std::to_string(options_.port);
+      query.family = options_.family;
+      query.type = SOCK_STREAM;
+      query.flags = AI_PASSIVE;
+      queries.push_back(std::move(query));
+    }
+    look_ups_.emplace(loop(), queries, [this](LookUps::Result found) { bind(std::move(found)); });
+    self_ = shared_from_this();
+    result_.set_cancel_hook([weak = weak_from_this()] {
+      if (const auto creation = weak.lock()) creation->release();
+    });
+  }
+
+  void bind(LookUps::Result found) {
+    const auto alive = shared_from_this();
+    release();
+    if (found.error) return result_.set_exception(found.error);
+    try {
+      std::vector<BoundSocket> sockets = bind_all(found.addresses);
+      result_.set_result(make_server(loop(),
+                                     {std::move(factory_), std::move(options_.wrap),
+                                      options_.backlog, options_.max_connections},
+                                     std::move(sockets), options_.start_serving));
+    } catch (const std::system_error&) {
+      result_.set_exception(std::current_exception());
+    }
+  }
+
+  /// All that can be bound; throws IoError if one address is refused, or all are unavailable.
+  std::vector<BoundSocket> bind_all(const std::vector<std::vector<Address>>& found) {
+    std::vector<Address> seen;
+    std::vector<BoundSocket> sockets;
+    Error unavailable{make_error_code(errc::no_address), "resolve", {}};
+    for (const auto& addresses : found) {
+      for (const Address& address : addresses) {
+        if (std::find(seen.begin(), seen.end(), address) != seen.end()) continue;
+        seen.push_back(address);
+        Error error;
+        BoundSocket bound = bind_tcp(loop().kernel(), address, options_, error);
+        if (bound.socket) {
+          sockets.push_back(std::move(bound));
+        } else if (is_unavailable(error.code)) {
+          unavailable = std::move(error);
+        } else {
+          throw IoError(std::move(error));
+        }
+      }
+    }
+    if (sockets.empty()) throw IoError(std::move(unavailable));
+    return sockets;
+  }
+
+  /// The address is not this machine's, or it does not speak that family at all.
+  static bool is_unavailable(const std::error_code& code) {
+    return code == std::errc::address_not_available ||
+           code == std::errc::address_family_not_supported ||
+           code == std::errc::protocol_not_supported;
+  }
+
+  void on_loop_close() override { release(); }
+  void release() {
+    leave_loop();
+    look_ups_.reset();
+    self_.reset();
+  }
+
+  ProtocolFactory factory_;
+  ListenOptions options_;
+  Future<std::shared_ptr<Server>> result_;
+  std::optional<LookUps> look_ups_;
+  std::shared_ptr<ServerCreation> self_;
+};
+
+}  // namespace
+
+std::uint16_t Server::port() const {
+  const std::vector<Address> addresses = sockets();
+  return addresses.empty() ? std::uint16_t{0} : addresses.front().port();
+}
+
+Future<std::shared_ptr<Server>> create_server(EventLoop& loop, ProtocolFactory factory,
+                                              ListenOptions options) {
+  check_common(factory, options.backlog, "create_server");
+  if (options.family != AF_UNSPEC && options.family != AF_INET && options.family != AF_INET6) {
+    throw std::invalid_argument("create_server: the family is none of IP");
+  }
+  if (options.socket < 0)
+    return ServerCreation::begin(loop, std::move(factory), std::move(options));
+  if (!options.hosts.empty() || options.port != 0) {
+    throw std::invalid_argument("create_server: a socket, and hosts or a port as well");
+  }
+  check_stream_type(loop.kernel(), options.socket);
+  Error error;
+  BoundSocket bound = adopt_bound(loop.kernel(), options.socket, error);
+  if (bound.socket && options.keep_alive) {
+    loop.kernel().set_option(options.socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+  }
+  return server_over(
+      loop, {std::move(factory), std::move(options.wrap), options.backlog, options.max_connections},
+      std::move(bound), error, options.start_serving);
+}
+
+Future<std::shared_ptr<Server>> create_unix_server(EventLoop& loop, ProtocolFactory factory,
+                                                   UnixListenOptions options) {
+  check_common(factory, options.backlog, "create_unix_server");
+  if (options.path.empty() == (options.socket < 0)) {
+    throw std::invalid_argument("create_unix_server: either a path or a socket is needed");
+  }
+  Error error;
+  BoundSocket bound;
+  if (options.socket < 0) {
+    bound =
+        bind_unix(loop.kernel(), Address::unix_path(options.path), options.cleanup_socket, error);
+  } else {
+    check_stream_type(loop.kernel(), options.socket);
+    Address address;
+    if (loop.kernel().local_address(options.socket, address).ok() && !address.is_unix()) {
+      throw std::invalid_argument("create_unix_server: the socket is not of the unix family");
+    }
+    bound = adopt_bound(loop.kernel(), options.socket, error);
+    if (bound.socket && options.cleanup_socket && !address.is_abstract()) {
+      bound.file = SocketFile(address.path());
+    }
+  }
+  return server_over(
+      loop, {std::move(factory), std::move(options.wrap), options.backlog, options.max_connections},
+      std::move(bound), error, options.start_serving);
+}
+
+}  // namespace ferry

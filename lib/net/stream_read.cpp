@@ -1,0 +1,108 @@
+#include "stream_transport.h"
+
+#include "poison.h"
+
+#include <utility>
+
+namespace ferry {
+
+namespace {
+
+/// Reads that filled their buffer before another connection gets its turn (contract C11).
+constexpr int kFullReadsPerTurn = 16;
+
+}  // namespace
+
+void StreamTransport::pause_reading() { paused_ = true; }
+
+void StreamTransport::resume_reading() {
+  if (!std::exchange(paused_, false) || closing_) return;
+  if (readable_ && slot_.made()) read_later(drain_);
+}
+
+void StreamTransport::on_readable(FdWatch::ReadEvent event) {
+  if (!slot_.made() || !is_reading()) {
+    // Kept for resume_reading. The watch stays unarmed, so a paused connection costs nothing.
+    readable_ = true;
+    drain_ = drain_ || event.drain;
+    return;
+  }
+  read_ready(event.drain);
+}
+
+/// Reads until the socket is empty, the protocol pauses or the turn's budget is spent. With `drain`
+/// a short read proves nothing (see FdWatch::ReadEvent).
+void StreamTransport::read_ready(bool drain) {
+  const auto self = shared_from_this();
+  readable_ = drain_ = false;
+  for (int budget = kFullReadsPerTurn; budget > 0; --budget) {
+    const bool buffered = slot_.buffered() != nullptr;
+    MutableBytes into;
+    if (buffered) {
+      const bool got = slot_.get_buffer(into);
+      if (!is_reading()) return;
+      if (!got) return fail(make_error_code(errc::protocol_failed), "get_buffer");
+    } else {
+      into = loop().receive_buffer();
+      unpoison(into);
+    }
+
+    const IoResult r = loop().kernel().recv(socket_.get(), into);
+    if (r.would_block()) return watch_->arm(Direction::read, FdWatch::Arm::after_would_block);
+    if (!r.ok()) return fail(r.code(), "recv");
+    if (r.value == 0) return on_eof();
+    const bool emptied = r.count() < into.size() && !drain;
+    if (!deliver(into, r.count(), buffered)) return;
+
+    if (emptied) {
+      // Also while paused: an edge that comes then is remembered in readable_.
+      return watch_->arm(Direction::read, FdWatch::Arm::after_would_block);
+    }
+    if (paused_) {
+      readable_ = true;
+      drain_ = drain;
+      return;
+    }
+  }
+  read_later(drain);
+}
+
+/// Hands `size` bytes to the protocol. False if the connection is over.
+bool StreamTransport::deliver(MutableBytes into, std::size_t size, bool buffered) {
+  bool returned = false;
+  {
+    Cork cork(*this);
+    if (buffered) {
+      returned = slot_.buffer_updated(size);
+    } else {
+      returned = slot_.data_received(BytesView(into.data(), size));
+      poison(into);
+    }
+    if (!returned) fail(make_error_code(errc::protocol_failed), "data_received");
+  }
+  return !closing_;
+}
+
+void StreamTransport::on_eof() {
+  eof_received_ = true;
+  bool keep_open = false;
+  Cork cork(*this);
+  if (!slot_.eof_received(keep_open)) {
+    fail(make_error_code(errc::protocol_failed), "eof_received");
+  } else if (!keep_open) {
+    close();
+  }
+}
+
+/// Goes on reading in a turn of its own.
+void StreamTransport::read_later(bool drain) {
+  readable_ = true;
+  drain_ = drain;
+  if (std::exchange(read_queued_, true)) return;
+  loop().call_soon([transport = shared_from_this()] {
+    transport->read_queued_ = false;
+    if (transport->readable_ && transport->is_reading()) transport->read_ready(transport->drain_);
+  });
+}
+
+}  // namespace ferry

@@ -1,0 +1,147 @@
+#pragma once
+
+#include "connection_set.h"
+#include "flow_control.h"
+#include "protocol_slot.h"
+#include "write_queue.h"
+
+#include <ferry/transport.h>
+
+#include <memory>
+
+namespace ferry {
+
+/// What a StreamTransport starts with.
+struct StreamStart {
+  Socket socket;  ///< Connected, non-blocking.
+  std::shared_ptr<Protocol> protocol;
+  Address peer;
+  /// The server's set the connection belongs to; null for a client.
+  std::shared_ptr<ConnectionSet> clients;
+  /// Called once connection_made has returned or thrown; may be empty.
+  Function<void()> made;
+};
+
+/// A Transport over a connected stream socket of the loop's kernel: TCP and unix alike.
+/// Its life: start -> connection_made -> open -> closing -> lost. Reading is in stream_read.cpp,
+/// writing in stream_write.cpp, the rest of the life in stream_transport.cpp.
+class StreamTransport final : public Transport,
+                              public std::enable_shared_from_this<StreamTransport>,
+                              private LoopResource,
+                              private FdWatch::Listener {
+ public:
+  /// Makes the transport; connection_made follows from the loop, then reading starts.
+  /// Throws std::system_error if the kernel cannot watch the socket.
+  static std::shared_ptr<StreamTransport> start(EventLoop& loop, StreamStart start);
+
+  StreamTransport(EventLoop& loop, StreamStart& start);  // for `start`
+  ~StreamTransport() override;
+
+  EventLoop& loop() const noexcept override { return LoopResource::loop(); }
+
+  void write(BytesView data) override;
+  void writelines(std::span<const BytesView> pieces) override;
+  using Transport::writelines;
+  void write_eof() override;
+  bool can_write_eof() const noexcept override { return true; }
+
+  void close() override;
+  void abort() override;
+  bool is_closing() const noexcept override { return closing_; }
+
+  void pause_reading() override;
+  void resume_reading() override;
+  bool is_reading() const noexcept override { return !paused_ && !closing_; }
+
+  void set_write_buffer_limits(std::optional<std::size_t> high,
+                               std::optional<std::size_t> low) override;
+  WriteLimits get_write_buffer_limits() const noexcept override { return flow_.limits(); }
+  std::size_t get_write_buffer_size() const noexcept override;
+  void set_write_hard_limit(std::size_t bytes) override;
+
+  void set_protocol(std::shared_ptr<Protocol> protocol) override;
+  std::shared_ptr<Protocol> get_protocol() const override { return slot_.get(); }
+  const Address& sockname() const noexcept override { return sockname_; }
+  const Address& peername() const noexcept override { return peername_; }
+  int native_handle() const noexcept override { return socket_.get(); }
+  const Error& error() const noexcept override { return error_; }
+
+  /// The next connection of the same server.
+  StreamTransport* next_client() const noexcept { return next_client_; }
+
+ private:
+  class Cork;
+
+  void on_loop_close() override;
+  void on_readable(FdWatch::ReadEvent event) override;
+  void on_writable() override;
+
+  // -- the life (stream_transport.cpp)
+  void make_connection(Function<void()> made);
+  void fail(std::error_code code, const char* operation);
+  void end_soon();
+  void lose();
+  void discard_input();
+  void join_clients(std::shared_ptr<ConnectionSet> clients) noexcept;
+  void leave_clients();
+
+  // -- reading (stream_read.cpp)
+  void read_ready(bool drain);
+  bool deliver(MutableBytes into, std::size_t size, bool buffered);
+  void on_eof();
+  void read_later(bool drain);
+
+  // -- writing (stream_write.cpp)
+  bool accepts_writes();
+  void send(BytesView data);
+  void send_gathered();
+  void send_pieces(std::span<const BytesView> pieces);
+  void await_writable();
+  void send_queue();
+  void uncork();
+  void check_high_water();
+  void flushed();
+
+  ProtocolSlot slot_;
+  FdWatchPtr watch_;
+  Socket socket_;
+  WriteQueue queue_;
+  FlowControl flow_;
+  Address sockname_;
+  Address peername_;
+  Error error_;
+
+  std::shared_ptr<StreamTransport> self_;  // the loop's ownership, until connection_lost has returned
+  std::shared_ptr<ConnectionSet> clients_;
+  StreamTransport* next_client_ = nullptr;
+  StreamTransport** client_link_ = nullptr;
+
+  std::uint16_t dropped_writes_ = 0;
+  bool closing_ = false;       // close, abort or failure has begun
+  bool aborted_ = false;       // what is queued is not sent any more
+  bool ending_ = false;        // connection_lost is on its way
+  bool lost_ = false;          // it has been delivered: the loop may be gone
+  bool paused_ = false;        // by pause_reading
+  bool readable_ = false;      // an event came that nobody has read for yet
+  bool drain_ = false;         // and it said ReadEvent::drain
+  bool read_queued_ = false;   // a read is in the ready queue
+  bool eof_received_ = false;  // the peer's
+  bool eof_wanted_ = false;    // write_eof was called
+  bool eof_sent_ = false;
+  bool corked_ = false;        // one of our callbacks runs: writes are gathered
+  bool write_armed_ = false;
+};
+
+/// While one exists, the transport gathers its writes; its end sends them.
+class StreamTransport::Cork {
+ public:
+  explicit Cork(StreamTransport& transport) : transport_(transport) { transport.corked_ = true; }
+  Cork(const Cork&) = delete;
+  Cork& operator=(const Cork&) = delete;
+  ~Cork() { transport_.uncork(); }
+
+ private:
+  StreamTransport& transport_;
+};
+
+}  // namespace ferry

@@ -1,0 +1,195 @@
+#include "stream_transport.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace ferry {
+
+namespace {
+
+/// Inside a callback, this much is gathered before it is sent all the same; and a single write of
+/// kBig is sent along from where it lies instead of being copied.
+constexpr std::size_t kGatherLimit = 64 * 1024;
+constexpr std::size_t kBig = 16 * 1024;
+/// Writes dropped in silence before each further one is logged (asyncio's number).
+constexpr int kSilentDrops = 4;
+
+}  // namespace
+
+std::size_t StreamTransport::get_write_buffer_size() const noexcept {
+  return queue_.size() + (corked_ ? loop().gather_buffer().size() : 0);
+}
+
+/// False if a write is to be dropped: the connection is closing or lost.
+bool StreamTransport::accepts_writes() {
+  if (!closing_ && !eof_wanted_) [[likely]] return true;
+  if (lost_) return false;
+  if (eof_wanted_) throw std::logic_error("write after write_eof");
+  if (dropped_writes_ < UINT16_MAX) ++dropped_writes_;
+  if (dropped_writes_ > kSilentDrops) {
+    loop().log(LogLevel::warning, "write to a closing connection (" + peername_.to_string() + ")");
+  }
+  return false;
+}
+
+void StreamTransport::write(BytesView data) {
+  if (!accepts_writes() || data.empty()) return;
+  if (corked_ && data.size() < kBig) {
+    Buffer& gathered = loop().gather_buffer();
+    gathered.append(data);
+    const std::size_t limit = std::min(kGatherLimit, flow_.limits().high);
+    if (gathered.size() + queue_.size() <= limit) return;
+    send_gathered();
+  } else if (corked_ && !loop().gather_buffer().empty()) {
+    const BytesView pieces[] = {loop().gather_buffer().view(), data};
+    send_pieces(pieces);
+    loop().gather_buffer().clear();
+  } else {
+    send(data);
+  }
+  check_high_water();
+}
+
+void StreamTransport::writelines(std::span<const BytesView> pieces) {
+  if (!accepts_writes()) return;
+  if (corked_) {
+    for (const BytesView piece : pieces) {
+      if (closing_) return;  // pause_writing may have closed
+      write(piece);
+    }
+  } else {
+    send_pieces(pieces);
+    check_high_water();
+  }
+}
+
+/// Sends `data` as far as the kernel takes it now, and queues a copy of the rest.
+void StreamTransport::send(BytesView data) {
+  if (queue_.empty()) {
+    const IoResult r = loop().kernel().send(socket_.get(), data);
+    if (r.ok()) {
+      if (r.count() == data.size()) [[likely]] return;
+      data = data.drop(r.count());
+    } else if (!r.would_block()) {
+      return fail(r.code(), "send");
+    }
+  }
+  queue_.append(data);
+  await_writable();
+}
+
+void StreamTransport::send_gathered() {
+  Buffer& gathered = loop().gather_buffer();
+  send(gathered.view());
+  gathered.clear();
+}
+
+/// As `send` of the concatenation, without making it.
+void StreamTransport::send_pieces(std::span<const BytesView> pieces) {
+  while (!pieces.empty() && queue_.empty()) {
+    const auto batch = pieces.first(std::min(pieces.size(), Kernel::kMaxPieces));
+    pieces = pieces.subspan(batch.size());
+    const IoResult r = loop().kernel().send_pieces(socket_.get(), batch);
+    if (!r.ok() && !r.would_block()) return fail(r.code(), "send");
+    std::size_t sent = r.ok() ? r.count() : 0;
+    for (const BytesView piece : batch) {
+      const std::size_t skip = std::min(sent, piece.size());
+      queue_.append(piece.drop(skip));
+      sent -= skip;
+    }
+  }
+  for (const BytesView piece : pieces) queue_.append(piece);
+  if (!queue_.empty()) await_writable();
+}
+
+void StreamTransport::await_writable() {
+  if (std::exchange(write_armed_, true)) return;
+  watch_->arm(Direction::write, FdWatch::Arm::after_would_block);
+}
+
+/// The end of a callback: what it wrote goes out in one call.
+void StreamTransport::uncork() {
+  if (!loop().gather_buffer().empty()) send_gathered();
+  corked_ = false;
+  if (queue_.empty()) {
+    if (closing_ || eof_wanted_) flushed();
+  } else {
+    check_high_water();
+  }
+}
+
+void StreamTransport::on_writable() {
+  const auto self = shared_from_this();
+  write_armed_ = false;
+  send_queue();
+  if (ending_) return;
+  if (flow_.should_resume(queue_.size())) {
+    Cork cork(*this);
+    if (!slot_.resume_writing()) {
+      fail(make_error_code(errc::protocol_failed), "resume_writing");
+    }
+    return;
+  }
+  if (queue_.empty()) flushed();
+}
+
+void StreamTransport::send_queue() {
+  std::array<BytesView, Kernel::kMaxPieces> batch;
+  while (!queue_.empty()) {
+    const std::size_t count = queue_.gather(batch);
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < count; ++i) bytes += batch[i].size();
+    Kernel& kernel = loop().kernel();
+    const IoResult r = count == 1
+                           ? kernel.send(socket_.get(), batch[0])
+                           : kernel.send_pieces(socket_.get(), std::span(batch).first(count));
+    if (!r.ok() && !r.would_block()) return fail(r.code(), "send");
+    const std::size_t sent = r.ok() ? r.count() : 0;
+    queue_.consume(sent);
+    if (sent < bytes) return await_writable();
+  }
+}
+
+/// Nothing waits to be sent: the end of writing that was asked for can come.
+void StreamTransport::flushed() {
+  if (ending_) return;
+  if (eof_wanted_ && !std::exchange(eof_sent_, true)) {
+    loop().kernel().shutdown(socket_.get(), SHUT_WR);
+  }
+  if (closing_) end_soon();
+}
+
+void StreamTransport::check_high_water() {
+  if (queue_.empty() && !corked_) [[likely]] return;
+  if (ending_) return;
+  if (flow_.overflows(get_write_buffer_size())) {
+    return fail(make_error_code(errc::write_overflow), "write");
+  }
+  if (flow_.should_pause(get_write_buffer_size()) && !slot_.pause_writing()) {
+    fail(make_error_code(errc::protocol_failed), "pause_writing");
+  }
+}
+
+void StreamTransport::write_eof() {
+  if (closing_ || eof_wanted_) return;
+  eof_wanted_ = true;
+  if (!corked_ && queue_.empty()) flushed();
+}
+
+void StreamTransport::set_write_buffer_limits(std::optional<std::size_t> high,
+                                              std::optional<std::size_t> low) {
+  flow_.set_limits(high, low);
+  if (!closing_ && slot_.made()) check_high_water();
+}
+
+void StreamTransport::set_write_hard_limit(std::size_t bytes) {
+  flow_.set_hard_limit(bytes);
+  if (!closing_ && slot_.made()) check_high_water();
+}
+
+}  // namespace ferry

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <ferry/buffer.h>
+#include <ferry/bytes.h>
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace ferry {
+
+/// Bytes that wait to be sent: a FIFO of segments. Small appends share a segment, so that a thousand
+/// little writes become a few gathered ones; consuming moves nothing. Empty, it holds no memory.
+class WriteQueue {
+ public:
+  /// New segments are at least this large.
+  static constexpr std::size_t kSegment = 16 * 1024;
+
+  std::size_t size() const noexcept { return size_; }
+  bool empty() const noexcept { return size_ == 0; }
+
+  /// Copies `bytes` to the back.
+  void append(BytesView bytes);
+  /// Fills `pieces` from the front; returns how many were set. Valid until the next change.
+  std::size_t gather(std::span<BytesView> pieces) const noexcept;
+  /// Drops `n` bytes from the front; n <= size().
+  void consume(std::size_t n) noexcept;
+  void clear() noexcept;
+
+ private:
+  std::vector<Buffer> segments_;
+  std::size_t head_ = 0;  // segments before it are spent
+  std::size_t size_ = 0;
+};
+
+}  // namespace ferry

@@ -1,0 +1,133 @@
+#pragma once
+
+#include <ferry/function.h>
+#include <ferry/kernel.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+namespace ferry::testing {
+
+class SimSockets;
+class SimTurns;
+
+/// What a SimKernel starts with.
+struct SimOptions {
+  /// Bytes one direction of a connection holds before send says EAGAIN; half of it is the sender's
+  /// SO_SNDBUF, half the receiver's SO_RCVBUF, and setting those changes it (they are not doubled).
+  std::size_t pipe_capacity = 64 * 1024;
+  /// Descriptors that may be open at once; one more is EMFILE.
+  std::size_t descriptor_limit = 65536;
+  /// The lowest descriptor: far above real ones, so that the two are never taken for each other.
+  int first_descriptor = 1000;
+  /// The clock's first reading.
+  TimePoint start = TimePoint(std::chrono::hours(1));
+};
+
+/// What a SimKernel has been asked to do so far, and what is open.
+struct SimStats {
+  std::size_t open_sockets = 0;  ///< Descriptors; connections nobody accepted do not count.
+  std::size_t watches = 0;
+  std::size_t names = 0;              ///< Addresses and ports that are taken.
+  std::uint64_t bad_descriptors = 0;  ///< Calls with a descriptor that was not open: EBADF.
+  std::uint64_t turns = 0;            ///< Times the kernel looked for what is ready.
+  std::uint64_t jumps = 0;            ///< Times the clock jumped to the timer.
+  std::map<std::string_view, std::uint64_t> calls;  ///< By the system call's name.
+};
+
+/// A Kernel without a descriptor and without waiting, for tests of anything that runs on a loop:
+///
+///     auto kernel = std::make_unique<SimKernel>();
+///     EventLoop loop(std::move(kernel));
+///
+/// **Time** is virtual. It stands still while anything is ready, and jumps to the armed timer when
+/// nothing is, so a test of a two-minute limit takes no time, and every run is the same. If
+/// nothing is ready and no timer is armed, `run` blocks until `wake`: jobs of a thread pool and
+/// call_soon_threadsafe are real threads, and with them a run is as (un)repeatable as threads are.
+/// `set_patience` keeps the clock from jumping while such threads are at work.
+///
+/// **Sockets** are byte pipes: TCP over IPv4 and IPv6 on the loopback addresses (127.0.0.0/8, ::1,
+/// and the wildcards), and unix stream sockets, whose names (paths too) live inside the simulation
+/// and go away with the socket. Errors and readiness are Linux's. A TCP connect completes on the
+/// next turn, a unix one at once. The documentation networks (192.0.2.0/24, 198.51.100.0/24,
+/// 203.0.113.0/24, 2001:db8::/32) never answer; other addresses are ENETUNREACH, and EADDRNOTAVAIL
+/// to bind to. SO_LINGER with the value 0 makes close reset the connection. Nothing is lost,
+/// reordered or late. Closing a descriptor that is still watched ends the program: it is a bug.
+///
+/// Order in a turn, as AsioKernel's: what sockets have to say, in the order it happened; then
+/// the timer, then signals; a drain that was requested comes before what is found after the
+/// request.
+class SimKernel final : public Kernel {
+ public:
+  explicit SimKernel(SimOptions options = {});
+  ~SimKernel() override;
+
+  // -- for tests
+  /// Time passes while the program is busy: due timers fire afterwards, as late as that.
+  void advance(Duration time);
+  /// Every turn takes so much virtual time (default 0), so that a program that is never idle
+  /// grows older.
+  void set_turn_cost(Duration cost);
+  /// As if the process got the signal. From any thread. False if nobody watches it: the real one
+  /// would do what it does by default.
+  bool raise_signal(int signal_number);
+  /// Asked before the clock jumps: for how long of real time other threads that are at work may
+  /// still `wake` the loop; `run` waits for them so long. Null, and zero: jump at once.
+  void set_patience(Function<Duration()> patience);
+  /// Called before each look at what is ready; may call `stop`, sockets, anything. Null: nothing.
+  void set_turn_hook(Function<void()> hook);
+  /// Two sockets connected to each other, as socketpair(2), of any of the families. The descriptors
+  /// are closed by `close`.
+  std::pair<int, int> connected_pair(int family = AF_INET);
+  /// Changes SimOptions::descriptor_limit; open descriptors stay.
+  void set_descriptor_limit(std::size_t limit);
+  /// Bytes in the direction towards `fd` that nobody has read.
+  std::size_t unread(int fd) const;
+  SimStats stats() const;
+
+  // -- Kernel
+  void attach(Client& client) override;
+  TimePoint now() override;
+  void run() override;
+  void stop() override;
+  void request_drain() override;
+  void wake() noexcept override;
+  void set_timer(TimePoint when) override;
+  void after_fork_in_child() override;
+  FdWatchPtr watch(int fd, FdWatch::Listener& listener, std::error_code& error) override;
+  std::error_code watch_signal(int signal_number) override;
+  std::error_code unwatch_signal(int signal_number) override;
+  IoResult socket(int family, int type, int protocol) override;
+  IoResult bind(int fd, const Address& address) override;
+  IoResult listen(int fd, int backlog) override;
+  IoResult accept(int fd, Address& peer) override;
+  IoResult connect(int fd, const Address& address) override;
+  IoResult recv(int fd, MutableBytes into) override;
+  IoResult send(int fd, BytesView bytes) override;
+  IoResult send_pieces(int fd, std::span<const BytesView> pieces) override;
+  IoResult shutdown(int fd, int how) override;
+  IoResult close(int fd) noexcept override;
+  IoResult local_address(int fd, Address& address) override;
+  IoResult peer_address(int fd, Address& address) override;
+  IoResult set_option(int fd, int level, int name, int value) override;
+  IoResult get_option(int fd, int level, int name, int& value) override;
+  IoResult adopt(int fd) override;
+
+ private:
+  /// Every socket call goes through here: the one place to count, and to inject faults.
+  template <class Body>
+  IoResult call(const char* name, int fd, Body body);
+
+  std::unique_ptr<SimTurns> turns_;
+  std::unique_ptr<SimSockets> sockets_;
+  std::map<std::string_view, std::uint64_t> calls_;
+  std::uint64_t bad_descriptors_ = 0;
+};
+
+/// The simulated counterpart of make_asio_kernel.
+std::unique_ptr<Kernel> make_sim_kernel(SimOptions options = {});
+
+}  // namespace ferry::testing

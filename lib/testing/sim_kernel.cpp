@@ -1,0 +1,170 @@
+#include <ferry/testing/sim_kernel.h>
+
+#include "sim_sockets.h"
+#include "sim_turns.h"
+#include "sim_watch.h"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace ferry::testing {
+
+SimKernel::SimKernel(SimOptions options)
+    : turns_(std::make_unique<SimTurns>(options.start)),
+      sockets_(std::make_unique<SimSockets>(options)) {
+  turns_->set_settle([this] { sockets_->settle(); });
+}
+
+SimKernel::~SimKernel() = default;
+
+std::unique_ptr<Kernel> make_sim_kernel(SimOptions options) {
+  return std::make_unique<SimKernel>(options);
+}
+
+// -- for tests
+
+void SimKernel::advance(Duration time) {
+  turns_->advance(time);
+}
+void SimKernel::set_turn_cost(Duration cost) {
+  turns_->set_turn_cost(cost);
+}
+bool SimKernel::raise_signal(int signal_number) {
+  return turns_->raise_signal(signal_number);
+}
+void SimKernel::set_patience(Function<Duration()> patience) {
+  turns_->set_patience(std::move(patience));
+}
+void SimKernel::set_turn_hook(Function<void()> hook) {
+  turns_->set_hook(std::move(hook));
+}
+std::pair<int, int> SimKernel::connected_pair(int family) {
+  return sockets_->connected_pair(family);
+}
+void SimKernel::set_descriptor_limit(std::size_t limit) {
+  sockets_->set_descriptor_limit(limit);
+}
+
+std::size_t SimKernel::unread(int fd) const {
+  const SimSocket* socket = sockets_->find(fd);
+  return socket ? socket->inbox.size() : 0;
+}
+
+SimStats SimKernel::stats() const {
+  return {.open_sockets = sockets_->open(),
+          .watches = sockets_->watched(),
+          .names = sockets_->names(),
+          .bad_descriptors = bad_descriptors_,
+          .turns = turns_->turns(),
+          .jumps = turns_->jumps(),
+          .calls = calls_};
+}
+
+// -- time, turns, signals
+
+void SimKernel::attach(Client& client) {
+  turns_->attach(client);
+}
+TimePoint SimKernel::now() {
+  return turns_->now();
+}
+void SimKernel::run() {
+  turns_->run();
+}
+void SimKernel::stop() {
+  turns_->stop();
+}
+void SimKernel::request_drain() {
+  turns_->request_drain();
+}
+void SimKernel::wake() noexcept {
+  turns_->wake();
+}
+void SimKernel::set_timer(TimePoint when) {
+  turns_->set_timer(when);
+}
+void SimKernel::after_fork_in_child() {
+  turns_->after_fork_in_child();
+}
+std::error_code SimKernel::watch_signal(int signal_number) {
+  return turns_->watch_signal(signal_number);
+}
+std::error_code SimKernel::unwatch_signal(int signal_number) {
+  return turns_->unwatch_signal(signal_number);
+}
+
+FdWatchPtr SimKernel::watch(int fd, FdWatch::Listener& listener, std::error_code& error) {
+  error.clear();
+  SimSocket* socket = sockets_->find(fd);
+  if (!socket || socket->watch) {
+    error.assign(socket ? EEXIST : EBADF, std::system_category());
+    return nullptr;
+  }
+  return FdWatchPtr(new SimWatch(*turns_, *socket, listener));
+}
+
+// -- sockets
+
+template <class Body>
+IoResult SimKernel::call(const char* name, int fd, Body body) {
+  ++calls_[name];
+  if (SimSocket* socket = sockets_->find(fd)) return body(*socket);
+  ++bad_descriptors_;
+  return {.value = -1, .error = EBADF};
+}
+
+IoResult SimKernel::socket(int family, int type, int protocol) {
+  ++calls_["socket"];
+  return sockets_->socket(family, type, protocol);
+}
+IoResult SimKernel::bind(int fd, const Address& address) {
+  return call("bind", fd, [&](SimSocket& socket) { return sockets_->bind(socket, address); });
+}
+IoResult SimKernel::listen(int fd, int backlog) {
+  return call("listen", fd, [&](SimSocket& socket) { return sockets_->listen(socket, backlog); });
+}
+IoResult SimKernel::accept(int fd, Address& peer) {
+  return call("accept", fd, [&](SimSocket& socket) { return sockets_->accept(socket, peer); });
+}
+IoResult SimKernel::connect(int fd, const Address& address) {
+  return call("connect", fd, [&](SimSocket& socket) { return sockets_->connect(socket, address); });
+}
+IoResult SimKernel::recv(int fd, MutableBytes into) {
+  return call("recv", fd, [&](SimSocket& socket) { return sockets_->recv(socket, into); });
+}
+IoResult SimKernel::send(int fd, BytesView bytes) {
+  return call("send", fd,
+              [&](SimSocket& socket) { return sockets_->send(socket, std::span(&bytes, 1)); });
+}
+IoResult SimKernel::send_pieces(int fd, std::span<const BytesView> pieces) {
+  return call("sendmsg", fd, [&](SimSocket& socket) {
+    return sockets_->send(socket, pieces.first(std::min(pieces.size(), kMaxPieces)));
+  });
+}
+IoResult SimKernel::shutdown(int fd, int how) {
+  return call("shutdown", fd, [&](SimSocket& socket) { return sockets_->shutdown(socket, how); });
+}
+IoResult SimKernel::close(int fd) noexcept {
+  return call("close", fd, [&](SimSocket& socket) { return sockets_->close(socket); });
+}
+IoResult SimKernel::local_address(int fd, Address& address) {
+  return call("getsockname", fd,
+              [&](SimSocket& socket) { return sockets_->local_address(socket, address); });
+}
+IoResult SimKernel::peer_address(int fd, Address& address) {
+  return call("getpeername", fd,
+              [&](SimSocket& socket) { return sockets_->peer_address(socket, address); });
+}
+IoResult SimKernel::set_option(int fd, int level, int name, int value) {
+  return call("setsockopt", fd,
+              [&](SimSocket& socket) { return sockets_->set_option(socket, level, name, value); });
+}
+IoResult SimKernel::get_option(int fd, int level, int name, int& value) {
+  return call("getsockopt", fd,
+              [&](SimSocket& socket) { return sockets_->get_option(socket, level, name, value); });
+}
+IoResult SimKernel::adopt(int fd) {
+  return call("fcntl", fd, [fd](SimSocket&) { return IoResult{.value = fd}; });
+}
+
+}  // namespace ferry::testing

@@ -1,0 +1,53 @@
+#pragma once
+
+#include "sim_socket.h"
+
+#include <cstdint>
+#include <map>
+#include <unordered_map>
+
+namespace ferry::testing {
+
+/// Where an address leads in the simulation.
+enum class SimPlace {
+  here,     ///< loopback or a wildcard
+  silence,  ///< a documentation network: nobody ever answers
+  nowhere,  ///< no route
+};
+SimPlace place_of(const Address& address);
+bool is_wildcard(const Address& address);
+/// `address`, which is IPv4, as an IPv6 socket sees it (RFC 4291, 2.5.5.2).
+Address mapped_to_v6(const Address& address);
+
+/// Who has which address: what bind, listen and connect look at.
+class SimNames {
+ public:
+  /// Gives `socket` the name; port 0 gets a free one. An errno value, or 0.
+  int take(SimSocket& socket, Address name);
+  /// Gives a connecting socket a name of its own with a free port.
+  int take_any(SimSocket& socket, const Address& host);
+  void release(SimSocket& socket) noexcept;
+  /// An errno value if another socket listens there already.
+  int may_listen(const SimSocket& socket) const;
+  /// Who accepts connections to `address`; null if nobody does. Sockets that share a port
+  /// (SO_REUSEPORT) take turns.
+  SimSocket* listener(const Address& address);
+  /// The socket bound to a unix name, listening or not.
+  SimSocket* find_unix(const Address& address) const;
+  std::size_t size() const noexcept { return ports_.size() + unix_.size(); }
+
+ private:
+  static constexpr std::uint16_t kFirstPort = 32768;
+  static constexpr std::uint16_t kLastPort = 60999;
+
+  std::uint16_t free_port();
+  void enter(SimSocket& socket, const Address& name);
+
+  // A multimap, so that the order within a port is the order of the binds.
+  std::multimap<std::uint16_t, SimSocket*> ports_;
+  std::map<Address, SimSocket*> unix_;
+  std::uint16_t next_port_ = kFirstPort;
+  std::size_t turn_ = 0;
+};
+
+}  // namespace ferry::testing

@@ -1,0 +1,54 @@
+#include "sim_socket.h"
+
+#include "sim_watch.h"
+
+namespace ferry::testing {
+
+bool SimSocket::readable() const noexcept {
+  switch (state) {
+    case State::listening:
+      return !pending.empty();
+    case State::connecting:
+      return false;
+    case State::connected:
+      return !inbox.empty() || fin_received || shut_read || error != 0;
+    case State::fresh:
+    case State::dead:
+      break;
+  }
+  return true;  // POLLHUP
+}
+
+bool SimSocket::writable() const noexcept {
+  switch (state) {
+    case State::listening:
+    case State::connecting:
+      return false;
+    case State::connected:
+      // Linux's hysteresis: a third must be free, or each read of a byte would wake the writer.
+      return error != 0 || shut_write || !peer || space() >= (capacity() + 2) / 3;
+    case State::fresh:
+    case State::dead:
+      break;
+  }
+  return true;
+}
+
+bool SimSocket::end_pending() const noexcept {
+  return fin_received || error != 0 || state == State::dead || state == State::fresh;
+}
+
+std::size_t SimSocket::space() const noexcept {
+  const std::size_t used = peer->inbox.size();
+  return used < capacity() ? capacity() - used : 0;
+}
+
+void SimSocket::edge_read() {
+  if (watch) watch->edge(Direction::read);
+}
+
+void SimSocket::edge_write() {
+  if (watch) watch->edge(Direction::write);
+}
+
+}  // namespace ferry::testing

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <ferry/address.h>
+#include <ferry/buffer.h>
+
+#include <cstddef>
+#include <deque>
+#include <map>
+#include <memory>
+#include <utility>
+
+namespace ferry::testing {
+
+class SimWatch;
+
+/// One end of a simulated connection, or a listener. What was sent to it waits in its inbox; what
+/// it sends goes straight to its peer's.
+struct SimSocket {
+  enum class State { fresh, listening, connecting, connected, dead };
+
+  int fd = -1;  // -1 before it is accepted
+  int family = AF_UNSPEC;
+  State state = State::fresh;
+  SimWatch* watch = nullptr;
+
+  Address local;       // empty until bound or connected
+  Address remote;      // empty until connect
+  bool named = false;  // `local` is in the table of names
+  std::map<std::pair<int, int>, int> options;
+  std::size_t send_size = 0;     // SO_SNDBUF
+  std::size_t receive_size = 0;  // SO_RCVBUF
+
+  // -- a listener's
+  std::size_t backlog = 0;
+  std::deque<std::unique_ptr<SimSocket>> pending;
+
+  // -- a connection's
+  SimSocket* peer = nullptr;  // null when the other end is closed, or the connection is dead
+  Buffer inbox;
+  bool fin_received = false;
+  bool shut_read = false;
+  bool shut_write = false;
+  bool send_blocked = false;  // a send was refused or cut short: its end is an edge
+  int error = 0;              // what the next call, or SO_ERROR, reports
+
+  bool is_unix() const noexcept { return family == AF_UNIX; }
+  bool option(int level, int name) const {
+    const auto found = options.find({level, name});
+    return found != options.end() && found->second != 0;
+  }
+
+  /// As poll(2) would say, with POLLHUP and POLLERR in both.
+  bool readable() const noexcept;
+  bool writable() const noexcept;
+  /// A FIN or an error waits behind the data.
+  bool end_pending() const noexcept;
+  /// Bytes `send` would take.
+  std::size_t space() const noexcept;
+  void edge_read();
+  void edge_write();
+
+ private:
+  std::size_t capacity() const noexcept { return send_size + peer->receive_size; }
+};
+
+}  // namespace ferry::testing

@@ -1,0 +1,67 @@
+#pragma once
+
+#include "sim_names.h"
+#include "sim_socket.h"
+
+#include <ferry/kernel.h>
+#include <ferry/testing/sim_kernel.h>
+
+#include <memory>
+#include <set>
+#include <span>
+#include <vector>
+
+namespace ferry::testing {
+
+/// The table of descriptors, and the socket calls, with Linux's rules.
+class SimSockets {
+ public:
+  explicit SimSockets(const SimOptions& options) : options_(options) {}
+
+  /// The open socket of that number; null if there is none.
+  SimSocket* find(int fd) const noexcept;
+  std::size_t open() const noexcept { return open_; }
+  std::size_t watched() const noexcept;
+  std::size_t names() const noexcept { return names_.size(); }
+  void set_descriptor_limit(std::size_t limit) { options_.descriptor_limit = limit; }
+  /// TCP connects under way get on: they succeed, are refused, or wait for room in the backlog.
+  void settle();
+  std::pair<int, int> connected_pair(int family);
+
+  IoResult socket(int family, int type, int protocol);
+  IoResult bind(SimSocket& socket, const Address& address);
+  IoResult listen(SimSocket& socket, int backlog);
+  IoResult accept(SimSocket& socket, Address& peer);
+  IoResult connect(SimSocket& socket, const Address& address);
+  IoResult recv(SimSocket& socket, MutableBytes into);
+  IoResult send(SimSocket& socket, std::span<const BytesView> pieces);
+  IoResult shutdown(SimSocket& socket, int how);
+  IoResult close(SimSocket& socket);
+  IoResult local_address(const SimSocket& socket, Address& address) const;
+  IoResult peer_address(const SimSocket& socket, Address& address) const;
+  IoResult set_option(SimSocket& socket, int level, int name, int value);
+  IoResult get_option(SimSocket& socket, int level, int name, int& value) const;
+
+ private:
+  using State = SimSocket::State;
+
+  std::unique_ptr<SimSocket> make(int family) const;
+  /// The lowest free number, or -1 at the limit.
+  int enter(std::unique_ptr<SimSocket> socket);
+  void establish(SimSocket& listener, SimSocket& client);
+  IoResult connect_unix(SimSocket& socket, const Address& address);
+  IoResult connect_tcp(SimSocket& socket, const Address& address);
+  /// The end of one side; its peer learns what Linux would tell it.
+  void disconnect(SimSocket& socket);
+  /// `socket` gets a RST.
+  static void reset(SimSocket& socket);
+
+  SimOptions options_;
+  SimNames names_;
+  std::vector<std::unique_ptr<SimSocket>> table_;  // by fd - first_descriptor
+  std::set<int> free_;                             // holes in it
+  std::size_t open_ = 0;
+  std::vector<SimSocket*> connecting_;
+};
+
+}  // namespace ferry::testing

@@ -1,0 +1,207 @@
+#include "sim_turns.h"
+
+#include "sim_watch.h"
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+namespace ferry::testing {
+namespace {
+
+/// Puts `flag` back when `run` is left, also by LoopExit.
+struct Running {
+  explicit Running(bool& flag) : flag_(flag) { flag_ = true; }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() { flag_ = false; }
+  bool& flag_;
+};
+
+}  // namespace
+
+void sim_fatal(const char* what, int fd) {
+  std::fprintf(stderr, "ferry::testing::SimKernel: %s (descriptor %d)\n", what, fd);
+  std::abort();
+}
+
+SimTurns::~SimTurns() {
+  for (SimWatch* watch : listed_) watch->let_go();
+  for (const Event& event : queue_) {
+    if (event.watch) event.watch->let_go();
+  }
+}
+
+void SimTurns::advance(Duration time) {
+  now_ += std::max(time, Duration::zero());
+}
+
+void SimTurns::push(Event event) {
+  if (event.watch) event.watch->hold();
+  queue_.push_back(event);
+  ++queued_;
+}
+
+void SimTurns::list(SimWatch& watch) {
+  if (watch.listed) return;
+  watch.listed = true;
+  watch.hold();
+  listed_.push_back(&watch);
+}
+
+void SimTurns::request_drain() {
+  if (!std::exchange(drain_queued_, true)) push({.kind = Kind::drain});
+}
+
+void SimTurns::stop() {
+  if (!stop_at_) stop_at_ = queued_;
+}
+
+void SimTurns::run() {
+  if (running_) sim_fatal("run was called inside run", -1);
+  Running running(running_);
+  bool stopped_before = stop_at_.has_value();
+  for (;;) {
+    if (hook_) hook_();
+    look(queue_.empty() && !stop_at_);
+    // A run that was stopped before it began is one turn that does not wait: with its events.
+    if (std::exchange(stopped_before, false)) stop_at_ = queued_;
+    const std::uint64_t turn_end = queued_;
+    while (delivered_ < turn_end && !stop_reached()) deliver_next();
+    if (stop_reached()) {
+      stop_at_.reset();
+      return;
+    }
+  }
+}
+
+void SimTurns::look(bool may_wait) {
+  ++turn_count_;
+  now_ += turn_cost_;
+  const std::uint64_t before = queued_;
+  for (;;) {
+    if (settle_) settle_();
+    queue_ready();
+    if (queued_ != before || !may_wait) return;
+    wait_or_jump();
+  }
+}
+
+void SimTurns::queue_ready() {
+  // Only what is listed now: an edge that a listener causes belongs to the next turn.
+  for (std::size_t n = listed_.size(); n > 0; --n) {
+    SimWatch& watch = *listed_.front();
+    listed_.pop_front();
+    watch.listed = false;
+    // Asio's order: what can be written is reported first.
+    if (watch.take_edge(Direction::write)) push({.kind = Kind::writable, .watch = &watch});
+    if (watch.take_edge(Direction::read)) {
+      push({.kind = Kind::readable, .drain = watch.drain_pending(), .watch = &watch});
+    }
+    watch.let_go();
+  }
+  if (timer_ && now_ >= *timer_ && !std::exchange(timer_queued_, true)) {
+    push({.kind = Kind::timer});
+  }
+  std::vector<int> signals;
+  bool woken = false;
+  {
+    const std::lock_guard lock(outside_->mutex);
+    signals.swap(outside_->signals);
+    woken = std::exchange(outside_->woken, false);
+  }
+  for (const int number : signals) push({.kind = Kind::signal, .signal_number = number});
+  if (woken) request_drain();
+}
+
+void SimTurns::wait_or_jump() {
+  const auto something = [this] { return outside_->any(); };
+  const Duration patience = patience_ && timer_ ? patience_() : Duration::zero();
+  {
+    std::unique_lock lock(outside_->mutex);
+    if (!timer_) return outside_->changed.wait(lock, something);
+    if (outside_->changed.wait_for(lock, patience, something)) return;
+  }
+  now_ = std::max(now_, *timer_);
+  ++jump_count_;
+}
+
+void SimTurns::deliver_next() {
+  const Event event = queue_.front();
+  queue_.pop_front();
+  ++delivered_;
+  switch (event.kind) {
+    case Kind::readable:
+    case Kind::writable: {
+      const bool read = event.kind == Kind::readable;
+      SimWatch& watch = *event.watch;
+      const bool wanted = watch.take_call(read ? Direction::read : Direction::write);
+      FdWatch::Listener& listener = watch.listener();
+      watch.let_go();
+      if (!wanted) return;
+      if (read) {
+        listener.on_readable({.drain = event.drain});
+      } else {
+        listener.on_writable();
+      }
+      return;
+    }
+    case Kind::timer:
+      timer_queued_ = false;
+      // It may have been set anew since it came due.
+      if (!timer_ || now_ < *timer_) return;
+      timer_.reset();
+      return client_->on_timer();
+    case Kind::signal: {
+      {
+        const std::lock_guard lock(outside_->mutex);
+        if (!outside_->watched_signals.contains(event.signal_number)) return;
+      }
+      return client_->on_signal(event.signal_number);
+    }
+    case Kind::drain:
+      drain_queued_ = false;
+      return client_->on_drain();
+  }
+}
+
+void SimTurns::wake() noexcept {
+  const std::lock_guard lock(outside_->mutex);
+  outside_->woken = true;
+  outside_->changed.notify_one();
+}
+
+void SimTurns::after_fork_in_child() {
+  // Another thread of the parent's may have held the lock: its copy here would never be released.
+  auto fresh = std::make_unique<Outside>();
+  fresh->watched_signals = outside_->watched_signals;
+  static_cast<void>(outside_.release());
+  outside_ = std::move(fresh);
+}
+
+bool SimTurns::raise_signal(int signal_number) {
+  const std::lock_guard lock(outside_->mutex);
+  if (!outside_->watched_signals.contains(signal_number)) return false;
+  outside_->signals.push_back(signal_number);
+  outside_->changed.notify_one();
+  return true;
+}
+
+std::error_code SimTurns::watch_signal(int signal_number) {
+  if (signal_number < 1 || signal_number >= NSIG || signal_number == SIGKILL ||
+      signal_number == SIGSTOP) {
+    return {EINVAL, std::system_category()};
+  }
+  const std::lock_guard lock(outside_->mutex);
+  outside_->watched_signals.insert(signal_number);
+  return {};
+}
+
+std::error_code SimTurns::unwatch_signal(int signal_number) {
+  const std::lock_guard lock(outside_->mutex);
+  outside_->watched_signals.erase(signal_number);
+  return {};
+}
+
+}  // namespace ferry::testing

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <ferry/function.h>
+#include <ferry/kernel.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <vector>
+
+namespace ferry::testing {
+
+class SimWatch;
+
+/// Says why on standard error and aborts: the code under test broke a rule of Kernel's.
+[[noreturn]] void sim_fatal(const char* what, int fd);
+
+/// The clock of a SimKernel and the queue of what is to be delivered. It knows nothing of sockets:
+/// they report edges to their watches, and watches with an edge put themselves on the list here.
+class SimTurns {
+ public:
+  explicit SimTurns(TimePoint start) : now_(start), outside_(std::make_unique<Outside>()) {}
+  SimTurns(const SimTurns&) = delete;
+  SimTurns& operator=(const SimTurns&) = delete;
+  ~SimTurns();
+
+  void attach(Kernel::Client& client) { client_ = &client; }
+  /// Called at the beginning of each look at what is ready: connections under way get on.
+  void set_settle(Function<void()> settle) { settle_ = std::move(settle); }
+  void set_hook(Function<void()> hook) { hook_ = std::move(hook); }
+  void set_turn_cost(Duration cost) { turn_cost_ = cost; }
+  void set_patience(Function<Duration()> patience) { patience_ = std::move(patience); }
+
+  TimePoint now() const noexcept { return now_; }
+  void advance(Duration time);
+  void run();
+  void stop();
+  void request_drain();
+  void set_timer(TimePoint when) { timer_ = when; }
+  void wake() noexcept;
+  void after_fork_in_child();
+
+  bool raise_signal(int signal_number);
+  std::error_code watch_signal(int signal_number);
+  std::error_code unwatch_signal(int signal_number);
+
+  /// The watch has an edge and is armed: it is looked at in the next turn.
+  void list(SimWatch& watch);
+
+  std::uint64_t turns() const noexcept { return turn_count_; }
+  std::uint64_t jumps() const noexcept { return jump_count_; }
+
+ private:
+  enum class Kind : std::uint8_t { readable, writable, timer, signal, drain };
+  struct Event {
+    Kind kind;
+    bool drain = false;  // ReadEvent::drain
+    int signal_number = 0;
+    SimWatch* watch = nullptr;  // held: see SimWatch::hold
+  };
+  /// What other threads may touch.
+  struct Outside {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool woken = false;
+    std::vector<int> signals;
+    std::set<int> watched_signals;
+    bool any() const noexcept { return woken || !signals.empty(); }
+  };
+
+  void push(Event event);
+  void look(bool may_wait);
+  void queue_ready();
+  void wait_or_jump();
+  void deliver_next();
+  bool stop_reached() const noexcept { return stop_at_ && delivered_ >= *stop_at_; }
+
+  Kernel::Client* client_ = nullptr;
+  Function<void()> settle_;
+  Function<void()> hook_;
+  Function<Duration()> patience_;
+  Duration turn_cost_{};
+
+  TimePoint now_;
+  std::optional<TimePoint> timer_;
+  std::deque<Event> queue_;
+  std::deque<SimWatch*> listed_;  // held
+  std::uint64_t queued_ = 0;      // events ever put into the queue
+  std::uint64_t delivered_ = 0;   // and taken out of it
+  std::optional<std::uint64_t> stop_at_;
+  bool running_ = false;
+  bool timer_queued_ = false;
+  bool drain_queued_ = false;
+  std::uint64_t turn_count_ = 0;
+  std::uint64_t jump_count_ = 0;
+  std::unique_ptr<Outside> outside_;
+};
+
+}  // namespace ferry::testing

@@ -1,0 +1,68 @@
+#include "sim_watch.h"
+
+#include "sim_socket.h"
+
+namespace ferry::testing {
+
+SimWatch::SimWatch(SimTurns& turns, SimSocket& socket, Listener& listener)
+    : turns_(turns), socket_(&socket), listener_(listener) {
+  socket.watch = this;
+  // epoll reports what is ready when a descriptor is added.
+  read_.edge = ready(Direction::read);
+  write_.edge = ready(Direction::write);
+}
+
+bool SimWatch::ready(Direction direction) const noexcept {
+  return direction == Direction::read ? socket_->readable() : socket_->writable();
+}
+
+bool SimWatch::drain_pending() const noexcept {
+  return socket_->end_pending();
+}
+
+void SimWatch::arm(Direction direction, Arm how) {
+  Side& side = this->side(direction);
+  if (side.queued) return;
+  side.armed = true;
+  if (how == Arm::if_ready && ready(direction)) side.edge = true;
+  if (side.edge) turns_.list(*this);
+}
+
+void SimWatch::disarm(Direction direction) {
+  Side& side = this->side(direction);
+  side.armed = false;
+  side.queued = false;
+}
+
+void SimWatch::edge(Direction direction) {
+  Side& side = this->side(direction);
+  side.edge = true;
+  if (side.armed) turns_.list(*this);
+}
+
+bool SimWatch::take_edge(Direction direction) {
+  Side& side = this->side(direction);
+  if (!socket_ || !side.armed || !side.edge) return false;
+  side.edge = false;
+  if (!ready(direction)) return false;
+  side.armed = false;
+  side.queued = true;
+  return true;
+}
+
+bool SimWatch::take_call(Direction direction) {
+  return std::exchange(side(direction).queued, false);
+}
+
+void SimWatch::close() noexcept {
+  socket_->watch = nullptr;
+  socket_ = nullptr;
+  read_ = write_ = {};
+  let_go();
+}
+
+void SimWatch::let_go() noexcept {
+  if (--holds_ == 0) delete this;
+}
+
+}  // namespace ferry::testing

@@ -1,0 +1,117 @@
+// The command line of ferry-bench. The only file that includes CLI11, which is slow to compile.
+#include "options.h"
+
+#include <CLI/CLI.hpp>
+
+#include <cmath>
+#include <cstdio>
+#include <exception>
+
+namespace {
+
+using namespace ferry::bench;
+
+/// As CLI::Range for seconds, but "nan" is no number of seconds.
+CLI::Validator seconds_between(double least, double most) {
+  return CLI::Validator(
+      [least, most](std::string& text) -> std::string {
+        double value = NAN;
+        if (CLI::detail::lexical_cast(text, value) && value >= least && value <= most) return {};
+        return "wants seconds from " + CLI::detail::to_string(least) + " to " +
+               CLI::detail::to_string(most) + ", not " + text;
+      },
+      "SECONDS");
+}
+
+void add_endpoint(CLI::App& command, Endpoint& endpoint, unsigned least_port) {
+  command.add_option("--host", endpoint.host, "name or address")->capture_default_str();
+  command.add_option("--port", endpoint.port, "TCP port")
+      ->required()
+      ->check(CLI::Range(least_port, 65535U));
+}
+
+void add_connections(CLI::App& command, std::size_t& connections) {
+  command.add_option("--connections", connections, "how many")
+      ->required()
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}));
+}
+
+void add_run(CLI::App& command, double& seconds, std::string& json) {
+  command.add_option("--seconds", seconds, "how long to measure")
+      ->required()
+      ->check(seconds_between(0.001, 86400));
+  command.add_option("--json", json, "write the figures to this file, too");
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"Servers and load for measuring ferry.", "ferry-bench"};
+  app.require_subcommand(1);
+  const auto message_size = CLI::Range(std::size_t{1}, std::size_t{64} << 20);
+
+  ServeOptions serving;
+  CLI::App* serve_command = app.add_subcommand("serve", "an echo server");
+  add_endpoint(*serve_command, serving.at, 0);
+  std::string api = "callbacks";
+  serve_command->add_option("--api", api, "callbacks: Protocol; buffered: BufferedProtocol")
+      ->check(CLI::IsMember({"callbacks", "buffered"}))
+      ->capture_default_str();
+  serve_command
+      ->add_option("--message", serving.message,
+                   "answer each so many bytes by a write of their own")
+      ->check(message_size);
+
+  LoadOptions loading;
+  CLI::App* load_command = app.add_subcommand("load", "closed-loop load on an echo server");
+  add_endpoint(*load_command, loading.to, 1);
+  add_connections(*load_command, loading.connections);
+  load_command->add_option("--size", loading.size, "bytes of a message")
+      ->required()
+      ->check(message_size);
+  load_command->add_option("--depth", loading.depth, "messages under way on each connection")
+      ->required()
+      ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
+  add_run(*load_command, loading.seconds, loading.json);
+  load_command->add_option("--warmup", loading.warmup, "seconds before the figures count")
+      ->check(seconds_between(0, 3600));
+
+  ChurnOptions churning;
+  CLI::App* churn_command =
+      app.add_subcommand("churn", "connect, one round trip of 64 bytes, close, again");
+  add_endpoint(*churn_command, churning.to, 1);
+  add_connections(*churn_command, churning.connections);
+  add_run(*churn_command, churning.seconds, churning.json);
+
+  IdleOptions idling;
+  CLI::App* idle_command =
+      app.add_subcommand("idle", "open connections and hold them until stdin ends or SIGTERM");
+  add_endpoint(*idle_command, idling.to, 1);
+  add_connections(*idle_command, idling.connections);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    std::fprintf(stderr, "ferry-bench: %s\n", error.what());
+    return 2;
+  }
+  if (loading.size * loading.depth > std::size_t{1} << 30) {
+    std::fputs("ferry-bench: --size times --depth is more than 1 GiB\n", stderr);
+    return 2;
+  }
+  serving.buffered = api == "buffered";
+  if (serve_command->parsed()) return serve(serving);
+  if (load_command->parsed()) return load(loading);
+  if (churn_command->parsed()) return churn(churning);
+  return idle(idling);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& failure) {
+    std::fprintf(stderr, "ferry-bench: %s\n", failure.what());
+    return 1;
+  }
+}

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace ferry::bench {
+
+/// Where a server is or shall be.
+struct Endpoint {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 0;
+};
+
+struct ServeOptions {
+  Endpoint at;
+  bool buffered = false;    ///< Read by BufferedProtocol instead of Protocol.
+  std::size_t message = 0;  ///< Bytes of a message; 0: echo chunks as they come.
+};
+
+struct LoadOptions {
+  Endpoint to;
+  std::size_t connections = 1;
+  std::size_t size = 64;  ///< Bytes of a message.
+  std::size_t depth = 1;  ///< Messages under way on each connection.
+  double seconds = 1;
+  double warmup = 0;  ///< Seconds before the figures start to count.
+  std::string json;   ///< Where to write the figures; empty: nowhere.
+};
+
+struct ChurnOptions {
+  Endpoint to;
+  std::size_t connections = 1;  ///< Open at any time.
+  double seconds = 1;
+  std::string json;
+};
+
+struct IdleOptions {
+  Endpoint to;
+  std::size_t connections = 1;
+};
+
+/// The subcommands. Each returns the program's exit code, and throws std::exception for what it
+/// cannot even begin.
+int serve(const ServeOptions& options);
+int load(const LoadOptions& options);
+int churn(const ChurnOptions& options);
+int idle(const IdleOptions& options);
+
+}  // namespace ferry::bench

@@ -1,0 +1,112 @@
+#include "transport_maker.h"
+
+#include "socket_pair.h"
+
+#include <ferry/server.h>
+
+#include <utility>
+
+namespace ferry::test {
+
+namespace {
+
+/// Gives `protocol` to the one connection there will be.
+ProtocolFactory giving(std::shared_ptr<Protocol> protocol) {
+  return [protocol = std::move(protocol)] { return protocol; };
+}
+
+/// Waits for both ends of the first connection of `server`, then lets the server go.
+Ends both_ends(TransportMaker::Run& run, Server& server, Future<Connection<>> client,
+               std::shared_ptr<Transport>& accepted) {
+  run([&] { return client.done() && accepted; });
+  server.close();
+  return {client.result().transport, std::move(accepted)};
+}
+
+/// Passes everything on to the protocol of the accepted side, after noting its transport.
+ProtocolWrap noting(std::shared_ptr<Transport>& accepted) {
+  class Note final : public Protocol {
+   public:
+    Note(std::shared_ptr<Protocol> next, std::shared_ptr<Transport>& accepted)
+        : next_(std::move(next)), accepted_(accepted) {}
+    void connection_made(std::shared_ptr<Transport> transport) override {
+      transport->set_protocol(next_);
+      next_->connection_made(transport);
+      accepted_ = std::move(transport);
+    }
+
+   private:
+    std::shared_ptr<Protocol> next_;
+    std::shared_ptr<Transport>& accepted_;  // a local of the maker, which waits for this
+  };
+  return [&accepted](std::shared_ptr<Protocol> next) {
+    return std::make_shared<Note>(std::move(next), accepted);
+  };
+}
+
+class TcpMaker final : public TransportMaker {
+ public:
+  Ends connect(EventLoop& loop, Run run, std::shared_ptr<Protocol> near,
+               std::shared_ptr<Protocol> far) override {
+    std::shared_ptr<Transport> accepted;
+    ListenOptions listen;
+    listen.hosts = {"127.0.0.1"};
+    listen.wrap = noting(accepted);
+    auto server = create_server(loop, giving(std::move(far)), std::move(listen));
+    run([&] { return server.done(); });
+    ConnectOptions options;
+    options.host = "127.0.0.1";
+    options.port = server.result()->port();
+    auto client = create_connection(loop, giving(std::move(near)), std::move(options));
+    return both_ends(run, *server.result(), std::move(client), accepted);
+  }
+
+  Future<Connection<>> connect_to_nobody(EventLoop& loop, ProtocolFactory factory) override {
+    // A port that was free a moment ago.
+    ConnectOptions options;
+    options.host = "127.0.0.1";
+    options.port = RawListener(loop.kernel()).address().port();
+    return create_connection(loop, std::move(factory), std::move(options));
+  }
+
+  bool unread_bytes_reset() const override { return true; }
+};
+
+class UnixMaker final : public TransportMaker {
+ public:
+  Ends connect(EventLoop& loop, Run run, std::shared_ptr<Protocol> near,
+               std::shared_ptr<Protocol> far) override {
+    std::shared_ptr<Transport> accepted;
+    UnixListenOptions listen;
+    listen.path = unused_unix_address().path();
+    listen.wrap = noting(accepted);
+    UnixConnectOptions options;
+    options.path = listen.path;
+    auto server = create_unix_server(loop, giving(std::move(far)), std::move(listen));
+    run([&] { return server.done(); });
+    auto client = create_unix_connection(loop, giving(std::move(near)), std::move(options));
+    return both_ends(run, *server.result(), std::move(client), accepted);
+  }
+
+  Future<Connection<>> connect_to_nobody(EventLoop& loop, ProtocolFactory factory) override {
+    UnixConnectOptions options;
+    options.path = unused_unix_address().path();
+    return create_unix_connection(loop, std::move(factory), std::move(options));
+  }
+
+  bool unread_bytes_reset() const override { return true; }
+};
+
+template <class Maker>
+std::unique_ptr<TransportMaker> make() {
+  return std::make_unique<Maker>();
+}
+
+}  // namespace
+
+const std::vector<TransportKind>& transport_kinds() {
+  static const std::vector<TransportKind> kinds{{"Tcp", make<TcpMaker>}, {"Unix", make<UnixMaker>}};
+  return kinds;
+}
+
+}  // namespace ferry::test

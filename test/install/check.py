@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Installs the library into a temporary folder, static and shared, and builds and runs programs of
+a user against it with nothing but `pkg-config --cflags --libs`.
+
+    python3 test/install/check.py [BUILD_FOLDER_PREFIX]
+
+Prints TAP. The prefix is where the two build directories go: PREFIX-static and PREFIX-shared, by
+default build-install at the root of the repository.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+HERE = pathlib.Path(__file__).resolve().parent
+# Program, and the pkg-config module it asks for.
+PROGRAMS = [("echo_once", "ferry"), ("virtual_hour", "ferry-testing")]
+
+number = failures = 0
+
+
+def check(description, passed, details=""):
+    global number, failures
+    number += 1
+    failures += not passed
+    print(f"{'ok' if passed else 'not ok'} {number} - {description}", flush=True)
+    if not passed:
+        for line in details.rstrip("\n").split("\n")[-40:]:
+            print(f"#   {line}")
+    return passed
+
+
+def run(command, **environment):
+    """(worked, output)"""
+    done = subprocess.run([str(word) for word in command], cwd=ROOT, text=True,
+                          env=dict(os.environ, **environment), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.returncode == 0, f"$ {' '.join(map(str, command))}\n{done.stdout}"
+
+
+def build(folder, kind):
+    if not (folder / "build.ninja").is_file():
+        ccache = ["ccache "] if shutil.which("ccache") else [""]
+        worked, output = run(
+            ["meson", "setup", folder, f"-Ddefault_library={kind}", "-Dbuildtype=plain",
+             "-Dprefix=/usr/local", "-Dlibdir=lib", "-Dtests=false", "-Dexamples=false",
+             "-Dbench=false"], CC=ccache[0] + "gcc", CXX=ccache[0] + "g++")
+        if not worked:
+            return False, output
+    return run(["ninja", "-C", folder])
+
+
+def check_kind(folder, kind, scratch):
+    worked, output = build(folder, kind)
+    if not check(f"{kind}: builds", worked, output):
+        return
+    stage = scratch / kind
+    worked, output = run(["meson", "install", "-C", folder, "--no-rebuild", "--quiet",
+                          "--destdir", stage])
+    if not check(f"{kind}: installs", worked, output):
+        return
+    libraries = stage / "usr/local/lib"
+    ending = {"static": ".a", "shared": ".so"}[kind]
+    missing = [name for name in ("libferry", "libferry_testing")
+               if not (libraries / (name + ending)).is_file()]
+    check(f"{kind}: both libraries are there", not missing, ", ".join(missing))
+    check_headers(stage / "usr/local/include", kind)
+    # The prefix is not where the files are: pkg-config puts the staging folder before it.
+    where = {"PKG_CONFIG_LIBDIR": str(libraries / "pkgconfig"),
+             "PKG_CONFIG_SYSROOT_DIR": str(stage)}
+    for program, module in PROGRAMS:
+        flags, output = run(["pkg-config", "--cflags", "--libs", module], **where)
+        if not check(f"{kind}: pkg-config knows {module}", flags, output):
+            continue
+        words = output.split("\n", 1)[1].split()
+        binary = scratch / f"{program}-{kind}"
+        worked, output = run(["g++", "-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+                              HERE / f"{program}.cpp", *words, "-o", binary])
+        if check(f"{kind}: {program}.cpp compiles and links", worked, output):
+            worked, output = run(["timeout", "60", binary], LD_LIBRARY_PATH=str(libraries))
+            check(f"{kind}: {program} runs", worked, output)
+
+
+def check_headers(folder, kind):
+    """Just what lib/*/include holds, and nothing of what it is made with."""
+    installed = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    public = {p.relative_to(include).as_posix()
+              for include in ROOT.glob("lib/*/include") for p in include.rglob("*") if p.is_file()}
+    different = sorted(installed.keys() ^ public)
+    check(f"{kind}: the public headers and no others are installed", not different,
+          "\n".join(different))
+    leaks = [name for name, path in installed.items()
+             if re.search(r"#\s*include\s*[<\"](asio|boost|openssl|CLI)\b", path.read_text())]
+    check(f"{kind}: no installed header needs another library", not leaks, "\n".join(leaks))
+
+
+def main():
+    prefix = sys.argv[1] if len(sys.argv) > 1 else str(ROOT / "build-install")
+    with tempfile.TemporaryDirectory() as scratch:
+        for kind in ("static", "shared"):
+            check_kind(pathlib.Path(f"{prefix}-{kind}"), kind, pathlib.Path(scratch))
+    print(f"1..{number}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

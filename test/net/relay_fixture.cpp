@@ -1,0 +1,50 @@
+#include "relay_fixture.h"
+
+#include <utility>
+
+namespace ferry::test {
+
+void RelayTest::SetUp() {
+  StreamTest::SetUp();
+}
+
+void RelayTest::TearDown() {
+  future_ = {};
+  a_ = {};
+  b_ = {};
+  before_a_.reset();
+  before_b_.reset();
+  StreamTest::TearDown();
+}
+
+void RelayTest::open_both(int buffer) {
+  before_a_ = std::make_shared<RecordingProtocol>();
+  before_b_ = std::make_shared<RecordingProtocol>();
+  a_ = open(before_a_, buffer);
+  b_ = open(before_b_, buffer);
+}
+
+void RelayTest::join(RelayOptions options) {
+  future_ = relay(a_.transport, b_.transport, options);
+}
+
+RelayResult RelayTest::finished(Duration limit) {
+  run_until([&] { return future_.done(); }, limit);
+  EXPECT_EQ(a_.transport->native_handle(), -1);
+  EXPECT_EQ(b_.transport->native_handle(), -1);
+  EXPECT_EQ(loop().stats().transports, 0u);
+  EXPECT_EQ(loop().stats().operations, 0u);
+  EXPECT_FALSE(before_a_->lost() || before_b_->lost()) << "the former protocol heard of the end";
+  return future_.result();
+}
+
+void RelayTest::run_until_hears(FarEnd& end, const std::string& text) {
+  run_until([&] { return end.read().size() >= text.size() || end.ended(); }, 30s);
+  EXPECT_EQ(end.received(), text);
+}
+
+std::size_t RelayTest::buffered() const {
+  return a_.transport->get_write_buffer_size() + b_.transport->get_write_buffer_size();
+}
+
+}  // namespace ferry::test

@@ -1,0 +1,185 @@
+#include "scripted_kernel.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace ferry::test {
+
+namespace {
+
+IoResult failure(int error) {
+  return {-1, error};
+}
+
+}  // namespace
+
+/// A watch of the kernel below, armed afresh after a result that was made up.
+class ScriptedKernel::Watch final : public FdWatch {
+ public:
+  Watch(ScriptedKernel& kernel, int fd, FdWatchPtr inner)
+      : kernel_(kernel), fd_(fd), inner_(std::move(inner)) {
+    kernel_.watches_.push_back(this);
+  }
+
+  void arm(Direction direction, Arm how) override {
+    const bool lied = std::exchange(lied_[index(direction)], false);
+    if (direction == Direction::write && kernel_.writes_held()) {
+      held_ = true;
+      return;
+    }
+    inner_->arm(direction, lied ? Arm::if_ready : how);
+  }
+  void disarm(Direction direction) override {
+    if (direction == Direction::write) held_ = false;
+    inner_->disarm(direction);
+  }
+  void close() noexcept override {
+    std::erase(kernel_.watches_, this);
+    delete this;
+  }
+
+  int fd() const noexcept { return fd_; }
+  void made_up(Direction direction) noexcept { lied_[index(direction)] = true; }
+  void retry_write() {
+    if (std::exchange(held_, false)) inner_->arm(Direction::write, Arm::if_ready);
+  }
+
+ private:
+  static std::size_t index(Direction direction) { return direction == Direction::read ? 0 : 1; }
+
+  ScriptedKernel& kernel_;
+  int fd_;
+  FdWatchPtr inner_;
+  bool lied_[2] = {false, false};
+  bool held_ = false;
+};
+
+void ScriptedKernel::block_sends(std::size_t after) {
+  allowance_ = after;
+}
+
+void ScriptedKernel::allow_sends(std::size_t bytes) {
+  allowance_ = allowance_.value_or(0) + bytes;
+  retry_writes();
+}
+
+void ScriptedKernel::release_sends() {
+  allowance_.reset();
+  retry_writes();
+}
+
+void ScriptedKernel::limit_next_sends(std::initializer_list<std::size_t> counts) {
+  for (std::size_t count : counts) send_steps_.push_back({.limit = count});
+}
+
+void ScriptedKernel::limit_next_recvs(std::initializer_list<std::size_t> counts) {
+  for (std::size_t count : counts) recv_steps_.push_back({.limit = count});
+}
+
+FdWatchPtr ScriptedKernel::watch(int fd, FdWatch::Listener& listener, std::error_code& error) {
+  FdWatchPtr inner = inner_->watch(fd, listener, error);
+  if (!inner) return nullptr;
+  return FdWatchPtr(new Watch(*this, fd, std::move(inner)));
+}
+
+IoResult ScriptedKernel::socket(int family, int type, int protocol) {
+  return inner_->socket(family, type, protocol);
+}
+
+IoResult ScriptedKernel::accept(int fd, Address& peer) {
+  if (!accept_errors_.empty()) {
+    const int error = accept_errors_.front();
+    accept_errors_.pop_front();
+    made_up(fd, Direction::read);
+    return failure(error);
+  }
+  return inner_->accept(fd, peer);
+}
+
+IoResult ScriptedKernel::recv(int fd, MutableBytes into) {
+  ++recv_calls_;
+  if (recv_steps_.empty()) return inner_->recv(fd, into);
+  const Step step = recv_steps_.front();
+  recv_steps_.pop_front();
+  made_up(fd, Direction::read);
+  if (step.error != 0) return failure(step.error);
+  return inner_->recv(fd, into.first(std::min(into.size(), *step.limit)));
+}
+
+IoResult ScriptedKernel::send(int fd, BytesView bytes) {
+  return scripted_send(fd, std::span(&bytes, 1), false);
+}
+
+IoResult ScriptedKernel::send_pieces(int fd, std::span<const BytesView> pieces) {
+  return scripted_send(fd, pieces, true);
+}
+
+IoResult ScriptedKernel::scripted_send(int fd, std::span<const BytesView> pieces, bool gathered) {
+  ++send_calls_;
+  most_pieces_ = std::max(most_pieces_, pieces.size());
+  std::optional<std::size_t> limit = allowance_;
+  if (!send_steps_.empty()) {
+    const Step step = send_steps_.front();
+    send_steps_.pop_front();
+    if (step.error != 0) {
+      made_up(fd, Direction::write);
+      return failure(step.error);
+    }
+    limit = limit ? std::min(*limit, *step.limit) : step.limit;
+  }
+  IoResult result;
+  if (!limit) {
+    result = gathered ? inner_->send_pieces(fd, pieces) : inner_->send(fd, pieces[0]);
+  } else {
+    made_up(fd, Direction::write);
+    if (*limit == 0) return failure(EAGAIN);
+    std::vector<BytesView> cut;
+    std::size_t left = *limit;
+    for (BytesView piece : pieces) {
+      if (left == 0) break;
+      cut.push_back(piece.first(left));
+      left -= cut.back().size();
+    }
+    result = gathered ? inner_->send_pieces(fd, cut) : inner_->send(fd, cut[0]);
+  }
+  if (result.ok()) {
+    sent_.push_back(result.count());
+    if (allowance_) *allowance_ -= result.count();
+  }
+  return result;
+}
+
+IoResult ScriptedKernel::shutdown(int fd, int how) {
+  shutdowns_.push_back(how);
+  return inner_->shutdown(fd, how);
+}
+
+IoResult ScriptedKernel::local_address(int fd, Address& address) {
+  return inner_->local_address(fd, address);
+}
+
+IoResult ScriptedKernel::peer_address(int fd, Address& address) {
+  return inner_->peer_address(fd, address);
+}
+
+IoResult ScriptedKernel::set_option(int fd, int level, int name, int value) {
+  return inner_->set_option(fd, level, name, value);
+}
+
+IoResult ScriptedKernel::get_option(int fd, int level, int name, int& value) {
+  return inner_->get_option(fd, level, name, value);
+}
+
+void ScriptedKernel::made_up(int fd, Direction direction) {
+  for (Watch* watch : watches_) {
+    if (watch->fd() == fd) watch->made_up(direction);
+  }
+}
+
+void ScriptedKernel::retry_writes() {
+  // A copy: a watch may close while another is armed.
+  for (Watch* watch : std::vector<Watch*>(watches_)) watch->retry_write();
+}
+
+}  // namespace ferry::test

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <ferry/kernel.h>
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace ferry::test {
+
+/// A Kernel that passes everything on to another one, and lets a test say how the next socket calls
+/// go: short counts, EAGAIN, errors. Readiness stays truthful: after a result that was made up, the
+/// watch asks the kernel below afresh, so that nothing waits for an edge that never comes.
+class ScriptedKernel final : public Kernel {
+ public:
+  explicit ScriptedKernel(std::unique_ptr<Kernel> inner) : inner_(std::move(inner)) {}
+
+  /// The kernel below: what a test's own sockets should use, so that they are in no script.
+  Kernel& inner() noexcept { return *inner_; }
+
+  // -- sends
+  /// From now on only so many more bytes go out; then sends say EAGAIN and writability is not
+  /// reported, as with a peer that does not read.
+  void block_sends(std::size_t after = 0);
+  /// So many bytes more may go out.
+  void allow_sends(std::size_t bytes);
+  /// No limit any more.
+  void release_sends();
+  /// The next sends take at most these many bytes, one number a call; a later one is not limited.
+  void limit_next_sends(std::initializer_list<std::size_t> counts);
+  /// The next send fails with this errno value.
+  void fail_next_send(int error) { send_steps_.push_back({.error = error}); }
+  /// Sizes of the sends that moved something, in order.
+  const std::vector<std::size_t>& sent() const noexcept { return sent_; }
+  /// send and send_pieces calls so far, the failed ones too.
+  std::size_t send_calls() const noexcept { return send_calls_; }
+  /// The most pieces that one send_pieces call was given.
+  std::size_t most_pieces() const noexcept { return most_pieces_; }
+
+  // -- the others
+  void limit_next_recvs(std::initializer_list<std::size_t> counts);
+  void fail_next_recv(int error) { recv_steps_.push_back({.error = error}); }
+  std::size_t recv_calls() const noexcept { return recv_calls_; }
+  void fail_next_accept(int error) { accept_errors_.push_back(error); }
+  /// Arguments of the shutdown calls so far.
+  const std::vector<int>& shutdowns() const noexcept { return shutdowns_; }
+
+  void attach(Client& client) override { inner_->attach(client); }
+  TimePoint now() override { return inner_->now(); }
+  void run() override { inner_->run(); }
+  void stop() override { inner_->stop(); }
+  void request_drain() override { inner_->request_drain(); }
+  void wake() noexcept override { inner_->wake(); }
+  void set_timer(TimePoint when) override { inner_->set_timer(when); }
+  void after_fork_in_child() override { inner_->after_fork_in_child(); }
+  FdWatchPtr watch(int fd, FdWatch::Listener& listener, std::error_code& error) override;
+  std::error_code watch_signal(int number) override { return inner_->watch_signal(number); }
+  std::error_code unwatch_signal(int number) override { return inner_->unwatch_signal(number); }
+  IoResult socket(int family, int type, int protocol) override;
+  IoResult bind(int fd, const Address& address) override { return inner_->bind(fd, address); }
+  IoResult listen(int fd, int backlog) override { return inner_->listen(fd, backlog); }
+  IoResult accept(int fd, Address& peer) override;
+  IoResult connect(int fd, const Address& address) override { return inner_->connect(fd, address); }
+  IoResult recv(int fd, MutableBytes into) override;
+  IoResult send(int fd, BytesView bytes) override;
+  IoResult send_pieces(int fd, std::span<const BytesView> pieces) override;
+  IoResult shutdown(int fd, int how) override;
+  IoResult close(int fd) noexcept override { return inner_->close(fd); }
+  IoResult local_address(int fd, Address& address) override;
+  IoResult peer_address(int fd, Address& address) override;
+  IoResult set_option(int fd, int level, int name, int value) override;
+  IoResult get_option(int fd, int level, int name, int& value) override;
+  IoResult adopt(int fd) override { return inner_->adopt(fd); }
+
+ private:
+  class Watch;
+  struct Step {
+    std::optional<std::size_t> limit = {};
+    int error = 0;
+  };
+
+  IoResult scripted_send(int fd, std::span<const BytesView> pieces, bool gathered);
+  void made_up(int fd, Direction direction);
+  bool writes_held() const noexcept { return allowance_ && *allowance_ == 0; }
+  void retry_writes();
+
+  std::unique_ptr<Kernel> inner_;
+  std::vector<Watch*> watches_;
+  std::optional<std::size_t> allowance_;
+  std::deque<Step> send_steps_;
+  std::deque<Step> recv_steps_;
+  std::deque<int> accept_errors_;
+  std::vector<std::size_t> sent_;
+  std::vector<int> shutdowns_;
+  std::size_t send_calls_ = 0;
+  std::size_t most_pieces_ = 0;
+  std::size_t recv_calls_ = 0;
+};
+
+}  // namespace ferry::test

@@ -1,0 +1,220 @@
+"""The examples do what their first lines say."""
+
+import contextlib
+import signal
+import socket
+import struct
+
+import harness
+from harness import receive, receive_all, wait_until
+
+
+class ExampleTest(harness.ProgramTest):
+    def serve(self, name):
+        server = self.start(name, 0)
+        return server, server.port()
+
+    def lines_of(self, sock):
+        stream = sock.makefile('rb')
+        self.addCleanup(stream.close)
+        return lambda: stream.readline().decode()
+
+
+class Echo(ExampleTest):
+    def test_TheServerSendsBackWhatItGets(self):
+        server, port = self.serve('echo_server')
+        peer = self.connect(port)
+        data = bytes(range(256)) * 4096
+        sending = self.in_thread(peer.sendall, data)
+        self.assertEqual(receive(peer, len(data)), data)
+        sending()
+        peer.shutdown(socket.SHUT_WR)
+        self.assertEqual(receive_all(peer), b'')
+        self.assertEqual(server.terminate(), 0)
+
+    def test_TheClientPrintsTheAnswer(self):
+        server, port = self.serve('echo_server')
+        self.assertEqual(self.run_program('echo_client', port), (0, 'hello, ferry\n', ''))
+        self.assertEqual(self.run_program('echo_client', port, 'na\u00efve'), (0, 'na\u00efve\n', ''))
+        self.assertEqual(server.terminate(), 0)
+
+    def test_TheClientSaysWhyItFailed(self):
+        with socket.socket() as unused:
+            unused.bind(('127.0.0.1', 0))
+            code, output, errors = self.run_program('echo_client', unused.getsockname()[1])
+        self.assertEqual((code, output), (1, ''))
+        self.assertIn('refused', errors)
+
+    def test_AnInterruptEndsTheServer(self):
+        server, _ = self.serve('echo_server')
+        server.signal(signal.SIGINT)
+        self.assertEqual(server.wait(), 0)
+
+
+class Chat(ExampleTest):
+    def join(self, port):
+        member = self.connect(port)
+        name = f'guest-{member.getsockname()[1]}'
+        hear = self.lines_of(member)
+        self.assertEqual(hear(), f'{name} joined\n')
+        return member, name, hear
+
+    def test_EverybodyElseHearsALine(self):
+        server, port = self.serve('chat')
+        ann, ann_name, ann_hears = self.join(port)
+        bob, bob_name, bob_hears = self.join(port)
+        self.assertEqual(ann_hears(), f'{bob_name} joined\n')
+        ann.sendall(b'hel')
+        ann.sendall(b'lo\nhow are you?\n')
+        self.assertEqual(bob_hears(), f'{ann_name}: hello\n')
+        self.assertEqual(bob_hears(), f'{ann_name}: how are you?\n')
+        bob.sendall(b'fine\n')
+        self.assertEqual(ann_hears(), f'{bob_name}: fine\n')
+        bob.close()
+        self.assertEqual(ann_hears(), f'{bob_name} left\n')
+        self.assertEqual(server.terminate(), 0)
+
+    def test_ATooLongLineEndsItsSender(self):
+        server, port = self.serve('chat')
+        ann, _, ann_hears = self.join(port)
+        bob, bob_name, _ = self.join(port)
+        ann_hears()
+        bob.sendall(b'x' * 5000)
+        self.assertTrue(receive_all(bob).endswith(b'too long a line\n'))
+        self.assertEqual(ann_hears(), f'{bob_name} left\n')
+        ann.sendall(b'x' * 1024 + b'\n')
+        self.assertEqual(server.terminate(), 0)
+
+    def test_AMemberThatDoesNotReadIsDropped(self):
+        server, port = self.serve('chat')
+        ann, _, ann_hears = self.join(port)
+        deaf, deaf_name, _ = self.join(port)
+        ann_hears()
+
+        def flood():
+            with contextlib.suppress(OSError):
+                while True:
+                    ann.sendall(b'x' * 1000 + b'\n')
+        self.in_thread(flood)
+        self.assertEqual(ann_hears(), f'{deaf_name} left\n')
+        ann.shutdown(socket.SHUT_RDWR)
+        self.assertEqual(server.terminate(), 0)
+
+
+class Loop(ExampleTest):
+    def test_TimersFireInOrder(self):
+        self.assertEqual(self.run_program('timers'), (0, 'soon\nfirst\nsecond\ntick 1\ntick 2\n'
+                                                      'tick 3\nwatchdog: nobody fed me\n', ''))
+
+    def test_SignalsAreCounted(self):
+        program = self.start('signals')
+        self.assertEqual(program.line(), f'pid {program.pid}')
+        program.signal(signal.SIGUSR2)
+        self.assertEqual(program.line(), '0')
+        counted = 0
+        while counted < 3:  # signals that come before the last one was taken become one
+            program.signal(signal.SIGUSR1)
+            program.signal(signal.SIGUSR2)
+            now = int(program.line())
+            self.assertIn(now, [counted, counted + 1])
+            counted = now
+        self.assertEqual(program.terminate(), 0)
+        self.assertEqual(program.rest(), 'goodbye\n')
+
+
+class GracefulShutdown(ExampleTest):
+    def test_WorkUnderWayIsFinished(self):
+        server, port = self.serve('graceful_shutdown')
+        peer = self.connect(port)
+        peer.sendall(b'dig\n')
+        wait_until(lambda: server.descriptors() > 0)
+        # The job has been taken once the server has read it.
+        wait_until(lambda: unread_bytes(peer) == 0)
+        server.signal(signal.SIGTERM)
+        self.assertEqual(server.line(), 'finishing 1 connections')
+        self.assertEqual(receive_all(peer), b'done: dig\n')
+        self.assertEqual(server.line(), 'all done, 0 aborted')
+        self.assertEqual(server.wait(), 0)
+
+    def test_NoNewConnectionIsTaken(self):
+        server, port = self.serve('graceful_shutdown')
+        waiting = self.connect(port)
+        waiting.sendall(b'half a j')
+        wait_until(lambda: unread_bytes(waiting) == 0)
+        server.signal(signal.SIGTERM)
+        self.assertEqual(server.line(), 'finishing 1 connections')
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection(('127.0.0.1', port), harness.PATIENCE)
+        waiting.sendall(b'ob\n')
+        self.assertEqual(receive_all(waiting), b'done: half a job\n')
+        self.assertEqual(server.wait(), 0)
+
+    def test_ASecondSignalAborts(self):
+        server, port = self.serve('graceful_shutdown')
+        peer = self.connect(port)
+        peer.sendall(b'no end of line')
+        wait_until(lambda: unread_bytes(peer) == 0)
+        server.signal(signal.SIGTERM)
+        server.line()
+        server.signal(signal.SIGINT)
+        self.assertEqual(server.wait(), 0)
+        with contextlib.suppress(ConnectionResetError):
+            self.assertEqual(receive_all(peer), b'')
+
+
+def unread_bytes(sock):
+    """What the peer's program has not read yet of what `sock` sent: ss(8) shows it, /proc has it."""
+    local, remote = sock.getsockname()[1], sock.getpeername()[1]
+    with open('/proc/net/tcp', encoding='ascii') as table:
+        for row in table.read().splitlines()[1:]:
+            fields = row.split()
+            if fields[1].endswith(f':{remote:04X}') and fields[2].endswith(f':{local:04X}'):
+                return int(fields[4].split(':')[1], 16)
+    return None
+
+
+class FramedProtocol(ExampleTest):
+    def frame(self, kind, payload):
+        return struct.pack('>IB', len(payload), kind) + payload
+
+    def test_TheClientPrintsTheAnswers(self):
+        server, port = self.serve('framed_server')
+        self.assertEqual(self.run_program('framed_client', port, 'ferry', '', 'x' * 60000),
+                         (0, 'yrref\n\n' + 'x' * 60000 + '\n', ''))
+        self.assertEqual(server.terminate(), 0)
+
+    def test_FramesAreAnsweredWhateverTheSplits(self):
+        server, port = self.serve('framed_server')
+        wire = self.frame(1, b'abc') + self.frame(1, b'') + self.frame(9, b'?') + self.frame(1, b'de')
+        answer = (self.frame(2, b'cba') + self.frame(2, b'') + self.frame(3, b'what is that?') +
+                  self.frame(2, b'ed'))
+        for split in range(len(wire) + 1):
+            peer = self.connect(port)
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer.sendall(wire[:split])
+            peer.sendall(wire[split:])
+            self.assertEqual(receive(peer, len(answer)), answer)
+            peer.close()
+        self.assertEqual(server.terminate(), 0)
+
+    def test_ATooLongFrameEndsTheConnectionAtOnce(self):
+        server, port = self.serve('framed_server')
+        peer = self.connect(port)
+        peer.sendall(struct.pack('>IB', 65537, 1))
+        with contextlib.suppress(ConnectionResetError):
+            self.assertEqual(receive_all(peer), b'')
+        self.assertEqual(server.terminate(), 0)
+
+    def test_TheClientSaysWhyItFailed(self):
+        code, _, errors = self.run_program('framed_client')
+        self.assertEqual(code, 2)
+        listener = self.listener()
+        closing = self.in_thread(lambda: harness.reset(self.accept(listener)))
+        code, _, errors = self.run_program('framed_client', listener.getsockname()[1], 'text')
+        closing()
+        self.assertEqual(code, 1)
+        self.assertIn('framed_client: ', errors)
+
+
+if __name__ == '__main__':
+    harness.main()

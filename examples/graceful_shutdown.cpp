@@ -47,6 +47,7 @@ int main(int argc, char** argv) {
   const auto end = [&] {
     if (std::exchange(ending, true)) return server->abort_clients();
     std::printf("finishing %zu connections\n", server->connections());
+    std::fflush(stdout);
     server->drain(5s).add_done_callback([&loop](ferry::Future<std::size_t> aborted) {
       std::printf("all done, %zu aborted\n", aborted.result());
       loop.stop();

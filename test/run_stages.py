@@ -19,6 +19,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TEST = ROOT / "test"
+BUILDS = pathlib.Path(os.environ.get("BUILD_ROOT", ROOT))  # the build-* directories go here
 JOBS = os.cpu_count() or 2
 LINES_SHOWN = 120  # of a failing build's or test's output
 
@@ -75,10 +76,10 @@ def shortened(text, lines=LINES_SHOWN):
 
 
 class Build:
-    """A build directory at the root of the repository."""
+    """A build directory."""
 
     def __init__(self, name, options=(), compiler=("gcc", "g++")):
-        self.folder = ROOT / f"build-{name}"
+        self.folder = BUILDS / f"build-{name}"
         self.options = list(options)
         self.compiler = compiler
 
@@ -94,7 +95,7 @@ class Build:
             return
         if self.folder.exists():
             shutil.rmtree(self.folder)
-        done = run(["meson", "setup", self.folder, *self.options], env=environment)
+        done = run(["meson", "setup", self.folder, ROOT, *self.options], env=environment)
         if done.returncode != 0:
             raise BuildFailed(done.stdout)
         stamp.write_text(wanted)
@@ -288,7 +289,7 @@ def tsan():
 def tsan_wrapper():
     """What to put before a program so that GCC 12's ThreadSanitizer finds the address space it
     wants: nothing on most machines; None if nothing helps."""
-    probe = ROOT / "build-tsan" / "probe"
+    probe = BUILDS / "build-tsan/probe"
     compiled = subprocess.run(["g++", "-fsanitize=thread", "-x", "c++", "-", "-o", probe],
                               input="int main() {}\n", text=True, capture_output=True)
     if compiled.returncode != 0:
@@ -347,12 +348,12 @@ def install():
     """a program of a user against the installed library, static and shared"""
     yield
     yield
-    yield checks(TEST / "install/check.py")
+    yield checks(TEST / "install/check.py", BUILDS / "build-install")
 
 
-def checks(script):
+def checks(script, *arguments):
     """Runs a script that prints TAP."""
-    done = run([sys.executable, "-B", script])
+    done = run([sys.executable, "-B", script, *arguments])
     tally = read_tap(done.stdout, script.parent.name)
     if (done.returncode != 0 and not tally.failures) or not re.search(r"^1\.\.", done.stdout, re.M):
         tally.add("failed", str(script.relative_to(ROOT)), shortened(done.stdout))

@@ -37,8 +37,9 @@ void Dialer::dial() {
   create_connection(
       loop_, [this, index] { return factory_(index); }, connect_options(to_, index))
       .add_done_callback([this](Future<Connection<>> connection) {
+        const std::exception_ptr failure = connection.exception();
         if (done_.done()) return;
-        if (std::exception_ptr failure = connection.exception()) {
+        if (failure) {
           done_.set_exception(failure);
         } else if (++opened_ == count_) {
           done_.set_result();

@@ -91,7 +91,10 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help
-    std::fprintf(stderr, "ferry-bench: %s\n", error.what());
+    // CLI11 only says that a command is missing.
+    const bool command = !app.get_subcommands().empty() || argc < 2 || argv[1][0] == '-';
+    std::fprintf(stderr, "ferry-bench: %s%s\n",
+                 command ? error.what() : "no such command: ", command ? "" : argv[1]);
     return 2;
   }
   if (loading.size * loading.depth > std::size_t{1} << 30) {

@@ -94,7 +94,8 @@ int run(int argc, char** argv) {
               "of silence once one side has ended; 0: none");
   add_seconds(app, "--drain-timeout", options.drain_timeout, "for open connections at SIGTERM");
   app.add_option("--max-connections", options.max_connections,
-                 "clients at a time; more wait in the backlog; 0: no limit");
+                 "clients at a time; more wait in the backlog; 0: no limit")
+      ->check(CLI::Range(std::size_t{0}, std::size_t{1'000'000'000}));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

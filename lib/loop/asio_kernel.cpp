@@ -12,7 +12,9 @@ AsioKernel::AsioKernel()
 
 AsioKernel::~AsioKernel() = default;
 
-std::unique_ptr<Kernel> make_asio_kernel() { return std::make_unique<AsioKernel>(); }
+std::unique_ptr<Kernel> make_asio_kernel() {
+  return std::make_unique<AsioKernel>();
+}
 
 void AsioKernel::run() {
   io_.restart();
@@ -53,7 +55,9 @@ void AsioKernel::set_timer(TimePoint when) {
   }));
 }
 
-void AsioKernel::after_fork_in_child() { io_.notify_fork(asio::io_context::fork_child); }
+void AsioKernel::after_fork_in_child() {
+  io_.notify_fork(asio::io_context::fork_child);
+}
 
 FdWatchPtr AsioKernel::watch(int fd, FdWatch::Listener& listener, std::error_code& error) {
   return make_fd_watch(io_, fd, listener, error);

@@ -12,8 +12,8 @@
 
 namespace ferry {
 
-/// Memory for the one handler an object has pending, so that Asio allocates nothing for it. A second
-/// one while the first is still queued (a cancelled wait, say) goes to the heap.
+/// Memory for the one handler an object has pending, so that Asio allocates nothing for it. A
+/// second one while the first is still queued (a cancelled wait, say) goes to the heap.
 class HandlerMemory {
  public:
   void* allocate(std::size_t size) {
@@ -71,8 +71,8 @@ PlacedHandler<F> placed(HandlerMemory& memory, F f) {
   return {&memory, std::move(f)};
 }
 
-/// The kernel that ships: waiting, waking and timers by an io_context, readiness by its reactor, the
-/// socket calls of the operating system.
+/// The kernel that ships: waiting, waking and timers by an io_context, readiness by its reactor,
+/// the socket calls of the operating system.
 class AsioKernel final : public BsdSockets {
  public:
   AsioKernel();

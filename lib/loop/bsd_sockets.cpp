@@ -50,7 +50,9 @@ IoResult BsdSockets::bind(int fd, const Address& address) {
   return result(::bind(fd, reinterpret_cast<sockaddr*>(&storage), length));
 }
 
-IoResult BsdSockets::listen(int fd, int backlog) { return result(::listen(fd, backlog)); }
+IoResult BsdSockets::listen(int fd, int backlog) {
+  return result(::listen(fd, backlog));
+}
 
 IoResult BsdSockets::accept(int fd, Address& peer) {
   return address_call(
@@ -86,10 +88,14 @@ IoResult BsdSockets::send_pieces(int fd, std::span<const BytesView> pieces) {
   return uninterrupted([&] { return ::sendmsg(fd, &message, MSG_NOSIGNAL); });
 }
 
-IoResult BsdSockets::shutdown(int fd, int how) { return result(::shutdown(fd, how)); }
+IoResult BsdSockets::shutdown(int fd, int how) {
+  return result(::shutdown(fd, how));
+}
 
 // Not repeated on EINTR: on Linux the descriptor is gone all the same (close(2)).
-IoResult BsdSockets::close(int fd) noexcept { return result(::close(fd)); }
+IoResult BsdSockets::close(int fd) noexcept {
+  return result(::close(fd));
+}
 
 IoResult BsdSockets::local_address(int fd, Address& address) {
   return address_call([fd](sockaddr* a, socklen_t* n) { return ::getsockname(fd, a, n); }, address);

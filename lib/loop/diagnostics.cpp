@@ -60,8 +60,9 @@ void EventLoop::check_usable(const char* what) const {
     fatal(state_.get(), "an EventLoop was used in a forked child; make a new one there");
   }
   if (s.debug() && s.running && s.thread != std::this_thread::get_id()) {
-    throw std::logic_error(std::string(what) +
-                           ": called from another thread than the loop's; use call_soon_threadsafe");
+    throw std::logic_error(
+        std::string(what) +
+        ": called from another thread than the loop's; use call_soon_threadsafe");
   }
 }
 
@@ -108,12 +109,13 @@ void EventLoop::run_timed(Function<void()>& callback, SourceLocation where) {
   run_callback(callback, where);
   const Duration taken = time() - begin;
   if (taken < state_->slow_callback) return;
-  log(LogLevel::warning,
-      "the callback scheduled at " + location(where) + " took " +
-          std::to_string(std::chrono::duration<double>(taken).count()) + " s");
+  log(LogLevel::warning, "the callback scheduled at " + location(where) + " took " +
+                             std::to_string(std::chrono::duration<double>(taken).count()) + " s");
 }
 
-void EventLoop::set_log_sink(LogSink sink) { state_->log_sink = std::move(sink); }
+void EventLoop::set_log_sink(LogSink sink) {
+  state_->log_sink = std::move(sink);
+}
 
 void EventLoop::log(LogLevel level, std::string_view line) {
   if (!state_->log_sink) return;
@@ -131,7 +133,9 @@ void EventLoop::set_debug(bool on) noexcept {
     state_->mailbox->attention &= ~unsigned{MailboxState::debug};
   }
 }
-bool EventLoop::debug() const noexcept { return state_->debug(); }
+bool EventLoop::debug() const noexcept {
+  return state_->debug();
+}
 void EventLoop::set_slow_callback_duration(Duration limit) noexcept {
   state_->slow_callback = limit;
 }

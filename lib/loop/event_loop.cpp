@@ -108,8 +108,12 @@ void EventLoop::stop() {
   if (s.running && !s.draining) kernel_->request_drain();
 }
 
-bool EventLoop::is_running() const noexcept { return state_->running; }
-bool EventLoop::is_closed() const noexcept { return state_->closed(); }
+bool EventLoop::is_running() const noexcept {
+  return state_->running;
+}
+bool EventLoop::is_closed() const noexcept {
+  return state_->closed();
+}
 
 void EventLoop::close() {
   LoopState& s = *state_;
@@ -167,14 +171,17 @@ TimePoint EventLoop::after(Duration delay) const {
 Function<void()>& EventLoop::prepare_timer(TimePoint when, SourceLocation where,
                                            TimerHandle& handle) {
   LoopState& s = *state_;
-  if (s.mailbox->needs(MailboxState::closed | MailboxState::debug)) check_usable("call_later/call_at");
+  if (s.mailbox->needs(MailboxState::closed | MailboxState::debug))
+    check_usable("call_later/call_at");
   TimerNode& node = s.timers.add(when, where);
   arm_timer(when);
   handle = {*this, node, node.ticket, when};
   return node.callback;
 }
 
-TimePoint EventLoop::time() const { return kernel_->now(); }
+TimePoint EventLoop::time() const {
+  return kernel_->now();
+}
 
 /// Makes sure that the kernel's timer fires no later than `when`.
 void EventLoop::arm_timer(TimePoint when) {

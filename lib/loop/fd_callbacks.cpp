@@ -60,9 +60,13 @@ class FdCallbacks::Entry final : public FdWatch::Listener,
 };
 
 FdCallbacks::FdCallbacks(EventLoop& loop) : loop_(loop) {}
-FdCallbacks::~FdCallbacks() { clear(); }
+FdCallbacks::~FdCallbacks() {
+  clear();
+}
 
-std::size_t FdCallbacks::size() const noexcept { return entries_.size(); }
+std::size_t FdCallbacks::size() const noexcept {
+  return entries_.size();
+}
 
 void FdCallbacks::add(int fd, Direction direction, Function<void()> callback) {
   if (!callback) throw std::invalid_argument("add_reader/add_writer: the callback is empty");

@@ -1,5 +1,5 @@
-// Readiness by Asio's public async_wait: for reactors other than epoll, and for IOCP, where a wait on
-// a stream socket is a zero-byte overlapped read.
+// Readiness by Asio's public async_wait: for reactors other than epoll, and for IOCP, where a wait
+// on a stream socket is a zero-byte overlapped read.
 
 #include "asio_kernel.h"
 #include "fd_watch_choice.h"
@@ -27,8 +27,8 @@ class AsyncWaitWatch final : public FdWatch, public std::enable_shared_from_this
     return {error.value(), std::system_category()};
   }
 
-  // Each wait asks the reactor anew, so both ways of arming are the same here, and a short read that
-  // left a FIN behind is followed by another event: ReadEvent::drain is never needed.
+  // Each wait asks the reactor anew, so both ways of arming are the same here, and a short read
+  // that left a FIN behind is followed by another event: ReadEvent::drain is never needed.
   void arm(Direction direction, Arm) override {
     Side& s = side(direction);
     s.wanted = true;
@@ -36,7 +36,8 @@ class AsyncWaitWatch final : public FdWatch, public std::enable_shared_from_this
     s.waiting = true;
     const auto what = direction == Direction::read ? asio::posix::descriptor_base::wait_read
                                                    : asio::posix::descriptor_base::wait_write;
-    descriptor_.async_wait(what, placed(s.memory, [self = self_, direction](const asio::error_code&) {
+    descriptor_.async_wait(what,
+                           placed(s.memory, [self = self_, direction](const asio::error_code&) {
                              self->on_ready(direction);
                            }));
   }

@@ -39,6 +39,8 @@ void Timer::cancel() noexcept {
   if (loop_) loop_->state_->timers.unset(*node_);
 }
 
-bool Timer::active() const noexcept { return loop_ && node_->armed; }
+bool Timer::active() const noexcept {
+  return loop_ && node_->armed;
+}
 
 }  // namespace ferry

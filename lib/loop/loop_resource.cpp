@@ -12,7 +12,9 @@ LoopResource::LoopResource(EventLoop& loop, Kind kind) : loop_(&loop), kind_(kin
   ++s.resource_counts[static_cast<std::size_t>(kind)];
 }
 
-LoopResource::~LoopResource() { leave_loop(); }
+LoopResource::~LoopResource() {
+  leave_loop();
+}
 
 void LoopResource::leave_loop() noexcept {
   if (!link_) return;

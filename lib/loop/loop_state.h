@@ -31,7 +31,7 @@ struct LoopState {
   bool stopping = false;
   bool stop_issued = false;  // the kernel has been told
   bool draining = false;
-  std::thread::id thread;    // the one that runs the loop
+  std::thread::id thread;  // the one that runs the loop
   unsigned fork_generation = 0;
 
   std::shared_ptr<MailboxState> mailbox = std::make_shared<MailboxState>();

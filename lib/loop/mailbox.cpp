@@ -14,6 +14,8 @@ bool Mailbox::post(Function<void()> callback, SourceLocation where) {
   return true;
 }
 
-Mailbox EventLoop::mailbox() const { return Mailbox(state_->mailbox); }
+Mailbox EventLoop::mailbox() const {
+  return Mailbox(state_->mailbox);
+}
 
 }  // namespace ferry

@@ -2,9 +2,9 @@
 
 #include <ferry/event_loop.h>
 
+#include <ferry/source_location.h>
 #include <atomic>
 #include <mutex>
-#include <ferry/source_location.h>
 #include <vector>
 
 namespace ferry {
@@ -20,7 +20,8 @@ struct MailboxState {
   std::vector<Letter> letters;
   Kernel* kernel = nullptr;  // null: the loop is closed
 
-  /// What call_soon must look at before it takes its short way; 0 nearly always. Read without the lock.
+  /// What call_soon must look at before it takes its short way; 0 nearly always. Read without the
+  /// lock.
   enum Attention : unsigned { mail = 1, debug = 2, closed = 4 };
   std::atomic<unsigned> attention = 0;
 

@@ -3,9 +3,9 @@
 #include <ferry/function.h>
 #include <ferry/handle.h>
 
+#include <ferry/source_location.h>
 #include <cstdint>
 #include <memory>
-#include <ferry/source_location.h>
 
 namespace ferry {
 
@@ -42,8 +42,8 @@ class ReadyQueue {
     return slot;
   }
 
-  /// Takes the oldest callback out of the queue and runs it by `run(slot)`; also if that throws, it is
-  /// destroyed and gone.
+  /// Takes the oldest callback out of the queue and runs it by `run(slot)`; also if that throws, it
+  /// is destroyed and gone.
   template <class Run>
   void run_front(Run&& run) {
     struct Finish {

@@ -79,13 +79,14 @@ struct ThreadPool::State {
   Options options;
   std::mutex mutex;
   std::condition_variable work;   // a job, or the end
-  std::condition_variable ended;  // the last thread is gone
+  std::condition_variable ended;  // the last thread, or the interest in it, is gone
   std::deque<Function<void()>> queue;
   std::vector<std::thread> threads;  // those nobody joins yet
   std::size_t started = 0;
   std::size_t running = 0;  // threads that have not ended
   std::size_t idle = 0;
   bool open = true;
+  bool detached = false;  // nobody waits for what still runs
 
   static void work_until_end(const std::shared_ptr<State>& state) noexcept;
 };
@@ -166,19 +167,28 @@ void ThreadPool::shutdown() {
   state_->open = false;
   threads.swap(state_->threads);
   state_->work.notify_all();
-  state_->ended.wait(lock, [this] { return state_->running == 0; });
+  state_->ended.wait(lock, [this] { return state_->running == 0 || state_->detached; });
+  const bool detached = state_->detached;
   lock.unlock();
-  for (std::thread& thread : threads) thread.join();
+  for (std::thread& thread : threads) {
+    if (detached) {
+      thread.detach();
+    } else {
+      thread.join();
+    }
+  }
 }
 
 void ThreadPool::detach() noexcept {
   std::deque<Function<void()>> dropped;
   std::lock_guard lock(state_->mutex);
   state_->open = false;
+  state_->detached = true;
   dropped.swap(state_->queue);
   for (std::thread& thread : state_->threads) thread.detach();
   state_->threads.clear();
   state_->work.notify_all();
+  state_->ended.notify_all();
 }
 
 }  // namespace ferry

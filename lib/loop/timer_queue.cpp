@@ -6,11 +6,15 @@ namespace ferry {
 
 namespace {
 
-std::int64_t ticks(TimePoint when) noexcept { return when.time_since_epoch().count(); }
+std::int64_t ticks(TimePoint when) noexcept {
+  return when.time_since_epoch().count();
+}
 
 }  // namespace
 
-TimerQueue::~TimerQueue() { clear(); }
+TimerQueue::~TimerQueue() {
+  clear();
+}
 
 TimerNode& TimerQueue::add(TimePoint when, SourceLocation where) {
   TimerNode& timer = allocate();

@@ -4,15 +4,15 @@
 #include <ferry/kernel.h>
 #include <ferry/timer.h>
 
+#include <ferry/source_location.h>
 #include <cstdint>
 #include <memory>
-#include <ferry/source_location.h>
 #include <vector>
 
 namespace ferry {
 
-/// One timer: a call_later's, freed when it fired or was cancelled, or a Timer's, which lasts as long
-/// as the Timer. Its address is stable.
+/// One timer: a call_later's, freed when it fired or was cancelled, or a Timer's, which lasts as
+/// long as the Timer. Its address is stable.
 struct alignas(64) TimerNode {
   Function<void()> callback;
   std::uint64_t ticket = 0;  // of a call_later, for its handle; 0: none
@@ -27,10 +27,10 @@ struct alignas(64) TimerNode {
   Timer* owner = nullptr;  // null: a call_later
 };
 
-/// All timers of a loop: a 4-ary heap of small entries beside a pool of nodes. Cancelling touches the
-/// node only and leaves a stale entry behind, which goes when it surfaces or when stale
-/// entries outnumber live ones two to one. Pushing a deadline back leaves the entry where it is,
-/// to be moved when it surfaces.
+/// All timers of a loop: a 4-ary heap of small entries beside a pool of nodes. Cancelling touches
+/// the node only and leaves a stale entry behind, which goes when it surfaces or when stale entries
+/// outnumber live ones two to one. Pushing a deadline back leaves the entry where it is, to be
+/// moved when it surfaces.
 class TimerQueue {
  public:
   TimerQueue() = default;
@@ -52,8 +52,8 @@ class TimerQueue {
   std::size_t size() const noexcept { return armed_; }
   /// The earliest time something may be due; TimePoint::max() if nothing is set.
   TimePoint next();
-  /// Takes the earliest timer if it is due at `now` and was set before `limit` (see `mark`); else null.
-  /// To be followed by `fired`.
+  /// Takes the earliest timer if it is due at `now` and was set before `limit` (see `mark`); else
+  /// null. To be followed by `fired`.
   TimerNode* take_due(TimePoint now, std::uint32_t limit);
   /// What is set from now on is not due before the next mark.
   std::uint32_t mark() const noexcept { return last_order_; }

@@ -14,35 +14,27 @@ namespace ferry {
 /// callbacks runs lives until that returns.
 class ProtocolSlot {
  public:
-  ProtocolSlot(Transport& transport, std::shared_ptr<Protocol> protocol)
-      : transport_(transport) {
-    set(std::move(protocol));
-  }
+  explicit ProtocolSlot(std::shared_ptr<Protocol> protocol) { set(std::move(protocol)); }
   ProtocolSlot(const ProtocolSlot&) = delete;
   ProtocolSlot& operator=(const ProtocolSlot&) = delete;
 
   const std::shared_ptr<Protocol>& get() const noexcept { return protocol_; }
   void set(std::shared_ptr<Protocol> protocol);
   /// Lets go of the protocol, after connection_lost.
-  void drop() noexcept {
-    buffered_ = nullptr;
-    protocol_.reset();
-  }
-  /// The protocol as a BufferedProtocol; null if it is not one.
-  BufferedProtocol* buffered() const noexcept { return buffered_; }
+  void drop() noexcept { protocol_.reset(); }
   /// connection_made has been called.
   bool made() const noexcept { return state_ != State::fresh; }
-  /// A callback is on the stack.
-  bool busy() const noexcept { return frames_ != nullptr; }
 
-  bool connection_made(std::shared_ptr<Transport> transport);
-  bool data_received(BytesView data);
-  bool get_buffer(MutableBytes& into);
-  bool buffer_updated(std::size_t size);
-  bool eof_received(bool& keep_open);
-  bool pause_writing();
-  bool resume_writing();
-  bool connection_lost(std::error_code error);
+  // Each takes the transport that owns this slot: who is told, and who is reported.
+  bool connection_made(Transport& owner, std::shared_ptr<Transport> transport);
+  bool data_received(Transport& owner, BytesView data);
+  /// Both only while the protocol is a BufferedProtocol.
+  bool get_buffer(Transport& owner, MutableBytes& into);
+  bool buffer_updated(Transport& owner, std::size_t size);
+  bool eof_received(Transport& owner, bool& keep_open);
+  bool pause_writing(Transport& owner);
+  bool resume_writing(Transport& owner);
+  bool connection_lost(Transport& owner, std::error_code error);
 
  private:
   enum class State : std::uint8_t { fresh, made, lost };
@@ -54,12 +46,9 @@ class ProtocolSlot {
   };
 
   template <class Callback>
-  bool call(const char* name, Callback&& callback);
-  void report(const char* name, const Protocol* protocol);
+  bool call(Transport& owner, const char* name, Callback&& callback);
 
-  Transport& transport_;
   std::shared_ptr<Protocol> protocol_;
-  BufferedProtocol* buffered_ = nullptr;
   Frame* frames_ = nullptr;
   State state_ = State::fresh;
 };

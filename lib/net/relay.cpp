@@ -29,7 +29,7 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
     });
     const Future<RelayResult> future = future_;
     const bool late = a_.transport->is_closing() || b_.transport->is_closing();
-    rearm(idle_, options_.idle);
+    moved();
     attach(a_);
     attach(b_);
     // A buffer that is full from before has told its protocol so, not us.
@@ -53,9 +53,9 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
       Side& to = other();
       if (to.transport && !to.transport->is_closing()) {
         received += data.size();
-        relay.alive();
         to.transport->write(data);
         to.hold_source_if_full();
+        relay.moved();
       } else {
         relay.close_both();
       }
@@ -109,8 +109,9 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
     if (side.transport->get_protocol() != protocol) lost(side, side.transport->error());
   }
 
-  /// Something moved.
-  void alive() {
+  /// Bytes came in or went out: the limits on silence begin anew.
+  void moved() {
+    buffered_ = a_.buffered() + b_.buffered();
     rearm(idle_, options_.idle);
     if (a_.ended != b_.ended && !closing_) rearm(linger_, options_.half_close_linger);
   }
@@ -119,9 +120,7 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
     if (a_.ended && b_.ended) return close_both();
     if (to.transport && !to.transport->can_write_eof()) return close_both();
     if (to.transport) to.transport->write_eof();
-    buffered_ = a_.buffered() + b_.buffered();
-    rearm(idle_, options_.idle);
-    rearm(linger_, options_.half_close_linger);
+    moved();
   }
 
   /// Sends what is queued on both sides, then lets them go.
@@ -166,19 +165,16 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
     abort_both();
   }
 
-  /// True if a queue has become shorter since this was asked last: somebody still reads.
-  bool queues_moved() {
-    const std::size_t before = std::exchange(buffered_, a_.buffered() + b_.buffered());
-    return buffered_ < before;
-  }
+  /// True if a queue has become shorter since anything moved: somebody still reads.
+  bool still_sending() const { return a_.buffered() + b_.buffered() < buffered_; }
 
   void on_idle() {
-    if (queues_moved()) return rearm(idle_, options_.idle);
+    if (still_sending()) return moved();
     give_up("relay (idle)");
   }
 
   void on_linger() {
-    if (queues_moved()) return rearm(linger_, options_.half_close_linger);
+    if (still_sending()) return moved();
     if (!error_) error_ = {make_error_code(errc::timed_out), "relay (half-closed)", {}};
     close_both();
   }
@@ -197,7 +193,7 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
   Side a_;
   Side b_;
   Error error_;
-  std::size_t buffered_ = 0;  // of both queues, when a limit was last looked at
+  std::size_t buffered_ = 0;  // in both queues, when something moved last
   bool closing_ = false;
   bool over_ = false;
   bool loop_gone_ = false;

@@ -13,10 +13,13 @@ constexpr int kFullReadsPerTurn = 16;
 
 }  // namespace
 
-void StreamTransport::pause_reading() { paused_ = true; }
+void StreamTransport::pause_reading() {
+  paused_ = true;
+}
 
 void StreamTransport::resume_reading() {
-  if (!std::exchange(paused_, false) || closing_) return;
+  if (!paused_ || closing_) return;
+  paused_ = false;
   if (readable_ && slot_.made()) read_later(drain_);
 }
 
@@ -33,13 +36,12 @@ void StreamTransport::on_readable(FdWatch::ReadEvent event) {
 /// Reads until the socket is empty, the protocol pauses or the turn's budget is spent. With `drain`
 /// a short read proves nothing (see FdWatch::ReadEvent).
 void StreamTransport::read_ready(bool drain) {
-  const auto self = shared_from_this();
   readable_ = drain_ = false;
   for (int budget = kFullReadsPerTurn; budget > 0; --budget) {
-    const bool buffered = slot_.buffered() != nullptr;
+    const bool buffered = slot_.get()->as_buffered() != nullptr;
     MutableBytes into;
     if (buffered) {
-      const bool got = slot_.get_buffer(into);
+      const bool got = slot_.get_buffer(*this, into);
       if (!is_reading()) return;
       if (!got) return fail(make_error_code(errc::protocol_failed), "get_buffer");
     } else {
@@ -47,7 +49,7 @@ void StreamTransport::read_ready(bool drain) {
       unpoison(into);
     }
 
-    const IoResult r = loop().kernel().recv(socket_.get(), into);
+    const IoResult r = loop().kernel().recv(fd_, into);
     if (r.would_block()) return watch_->arm(Direction::read, FdWatch::Arm::after_would_block);
     if (!r.ok()) return fail(r.code(), "recv");
     if (r.value == 0) return on_eof();
@@ -73,9 +75,9 @@ bool StreamTransport::deliver(MutableBytes into, std::size_t size, bool buffered
   {
     Cork cork(*this);
     if (buffered) {
-      returned = slot_.buffer_updated(size);
+      returned = slot_.buffer_updated(*this, size);
     } else {
-      returned = slot_.data_received(BytesView(into.data(), size));
+      returned = slot_.data_received(*this, BytesView(into.data(), size));
       poison(into);
     }
     if (!returned) fail(make_error_code(errc::protocol_failed), "data_received");
@@ -87,7 +89,7 @@ void StreamTransport::on_eof() {
   eof_received_ = true;
   bool keep_open = false;
   Cork cork(*this);
-  if (!slot_.eof_received(keep_open)) {
+  if (!slot_.eof_received(*this, keep_open)) {
     fail(make_error_code(errc::protocol_failed), "eof_received");
   } else if (!keep_open) {
     close();
@@ -98,8 +100,9 @@ void StreamTransport::on_eof() {
 void StreamTransport::read_later(bool drain) {
   readable_ = true;
   drain_ = drain;
-  if (std::exchange(read_queued_, true)) return;
-  loop().call_soon([transport = shared_from_this()] {
+  if (read_queued_) return;
+  read_queued_ = true;
+  loop().call_soon([transport = self_] {
     transport->read_queued_ = false;
     if (transport->readable_ && transport->is_reading()) transport->read_ready(transport->drain_);
   });

@@ -21,9 +21,9 @@ StreamServer::StreamServer(EventLoop& loop, ServerSettings settings,
       settings_(std::move(settings)),
       lifeline_(loop) {
   for (BoundSocket& bound : sockets) {
-    accept_loops_.push_back(std::make_unique<AcceptLoop>(
-        loop, std::move(bound.socket), std::move(bound.address), settings_.backlog,
-        static_cast<AcceptLoop::Owner&>(*this)));
+    accept_loops_.push_back(
+        std::make_unique<AcceptLoop>(loop, std::move(bound.socket), std::move(bound.address),
+                                     settings_.backlog, static_cast<AcceptLoop::Owner&>(*this)));
     files_.push_back(std::move(bound.file));
   }
 }
@@ -149,7 +149,6 @@ void StreamServer::on_connection_left() {
 }
 
 void StreamServer::on_loop_close() {
-  // Nobody is told any more; futures of a loop that is gone stay pending.
   close();
 }
 

@@ -10,10 +10,10 @@ std::shared_ptr<StreamTransport> StreamTransport::start(EventLoop& loop, StreamS
   auto transport = std::make_shared<StreamTransport>(loop, start);
   StreamTransport& t = *transport;
   std::error_code error;
-  t.watch_ = loop.kernel().watch(t.socket_.get(), t, error);
+  t.watch_ = loop.kernel().watch(t.fd_, t, error);
   if (error) throw IoError({error, "watch", t.peername_});
   t.watch_->arm(Direction::read, FdWatch::Arm::if_ready);
-  loop.claim_descriptor(t.socket_.get());
+  loop.claim_descriptor(t.fd_);
   t.self_ = transport;
   t.join_clients(std::move(start.clients));
   loop.call_soon([transport, made = std::move(start.made)]() mutable {
@@ -24,20 +24,24 @@ std::shared_ptr<StreamTransport> StreamTransport::start(EventLoop& loop, StreamS
 
 StreamTransport::StreamTransport(EventLoop& loop, StreamStart& start)
     : LoopResource(loop, Kind::transport),
-      slot_(*this, std::move(start.protocol)),
-      socket_(std::move(start.socket)),
+      slot_(std::move(start.protocol)),
+      fd_(start.socket.release()),
       peername_(std::move(start.peer)) {
-  loop.kernel().local_address(socket_.get(), sockname_);
-  if (peername_.empty()) loop.kernel().peer_address(socket_.get(), peername_);
+  if (peername_.empty()) loop.kernel().peer_address(fd_, peername_);
 }
 
-StreamTransport::~StreamTransport() = default;
+StreamTransport::~StreamTransport() {
+  // Only if it never started: the loop lets go of no other one before connection_lost.
+  if (fd_ < 0) return;
+  watch_.reset();
+  loop().kernel().close(fd_);
+}
 
 void StreamTransport::make_connection(Function<void()> made) {
-  if (lost_) return;
+  if (lost()) return;
   {
     Cork cork(*this);
-    if (!slot_.connection_made(shared_from_this())) {
+    if (!slot_.connection_made(*this, self_)) {
       fail(make_error_code(errc::protocol_failed), "connection_made");
     }
   }
@@ -54,7 +58,7 @@ void StreamTransport::close() {
 }
 
 void StreamTransport::abort() {
-  if (lost_) return;
+  if (lost()) return;
   closing_ = true;
   aborted_ = true;
   queue_.clear();
@@ -64,50 +68,51 @@ void StreamTransport::abort() {
 
 /// The connection cannot go on: what is queued is dropped, connection_lost will tell why.
 void StreamTransport::fail(std::error_code code, const char* operation) {
-  if (lost_) return;
-  if (!ending_) error_ = {code, operation, peername_};
+  if (lost()) return;
+  if (!ending_) set_error(code, operation);
   abort();
 }
 
 /// connection_lost, from the loop.
 void StreamTransport::end_soon() {
-  if (std::exchange(ending_, true)) return;
-  loop().call_soon([transport = shared_from_this()] { transport->lose(); });
+  if (ending_) return;
+  ending_ = true;
+  loop().call_soon([transport = self_] { transport->lose(); });
 }
 
 void StreamTransport::lose() {
-  if (lost_) return;
-  const auto self = shared_from_this();
+  if (lost()) return;
+  const auto self = self_;
   if (!error_ && !aborted_) discard_input();
+  if (self.use_count() > 2) sockname();  // somebody may still ask
   // What it writes now is dropped; it must not be called again by way of flow control either.
   closing_ = ending_ = true;
-  if (slot_.made()) slot_.connection_lost(error_.code);
-  lost_ = true;
+  if (slot_.made()) slot_.connection_lost(*this, error().code);
   queue_.clear();
   watch_.reset();
-  loop().release_descriptor(socket_.get());
-  socket_.reset();
+  loop().release_descriptor(fd_);
+  loop().kernel().close(std::exchange(fd_, -1));
   leave_loop();
   leave_clients();
   slot_.drop();
   self_.reset();
 }
 
-/// An orderly end in spite of input that nobody will read: to close a socket that holds unread bytes
-/// is to send a reset, which may destroy what the peer has not read yet (RFC 1122, 4.2.2.13).
+/// An orderly end in spite of input that nobody will read: to close a socket that holds unread
+/// bytes is to send a reset, which may destroy what the peer has not read yet (RFC 1122, 4.2.2.13).
 void StreamTransport::discard_input() {
   if (eof_received_) return;
   Kernel& kernel = loop().kernel();
-  if (!eof_sent_) kernel.shutdown(socket_.get(), SHUT_WR);
+  if (!eof_sent_) kernel.shutdown(fd_, SHUT_WR);
   const MutableBytes buffer = loop().receive_buffer();
   for (int i = 0; i < 16; ++i) {
-    const IoResult r = kernel.recv(socket_.get(), buffer);
+    const IoResult r = kernel.recv(fd_, buffer);
     if (!r.ok() || r.value == 0) break;
   }
 }
 
 void StreamTransport::on_loop_close() {
-  if (!closing_) error_ = {make_error_code(errc::loop_closed), "close", peername_};
+  if (!closing_) set_error(make_error_code(errc::loop_closed), "close");
   aborted_ = true;
   lose();
 }
@@ -134,10 +139,28 @@ void StreamTransport::leave_clients() {
   loop().run_callback([&] { clients->on_connection_left(); });
 }
 
-// -- the protocol
+// -- the protocol and what is known about the connection
+
+const Error& StreamTransport::error() const noexcept {
+  static const Error none;
+  return error_ ? *error_ : none;
+}
+
+void StreamTransport::set_error(std::error_code code, const char* operation) {
+  error_ = std::make_unique<Error>(Error{code, operation, peername_});
+}
+
+// Asked for when it is first needed, or else just before the descriptor closes: few ever look.
+const Address& StreamTransport::sockname() const noexcept {
+  if (!sockname_) {
+    sockname_ = std::make_unique<Address>();
+    if (fd_ >= 0) loop().kernel().local_address(fd_, *sockname_);
+  }
+  return *sockname_;
+}
 
 void StreamTransport::set_protocol(std::shared_ptr<Protocol> protocol) {
-  if (!lost_) slot_.set(std::move(protocol));
+  if (!lost()) slot_.set(std::move(protocol));
 }
 
 }  // namespace ferry

@@ -25,10 +25,7 @@ struct StreamStart {
 /// A Transport over a connected stream socket of the loop's kernel: TCP and unix alike.
 /// Its life: start -> connection_made -> open -> closing -> lost. Reading is in stream_read.cpp,
 /// writing in stream_write.cpp, the rest of the life in stream_transport.cpp.
-class StreamTransport final : public Transport,
-                              public std::enable_shared_from_this<StreamTransport>,
-                              private LoopResource,
-                              private FdWatch::Listener {
+class StreamTransport final : public Transport, private LoopResource, private FdWatch::Listener {
  public:
   /// Makes the transport; connection_made follows from the loop, then reading starts.
   /// Throws std::system_error if the kernel cannot watch the socket.
@@ -61,10 +58,10 @@ class StreamTransport final : public Transport,
 
   void set_protocol(std::shared_ptr<Protocol> protocol) override;
   std::shared_ptr<Protocol> get_protocol() const override { return slot_.get(); }
-  const Address& sockname() const noexcept override { return sockname_; }
+  const Address& sockname() const noexcept override;
   const Address& peername() const noexcept override { return peername_; }
-  int native_handle() const noexcept override { return socket_.get(); }
-  const Error& error() const noexcept override { return error_; }
+  int native_handle() const noexcept override { return fd_; }
+  const Error& error() const noexcept override;
 
   /// The next connection of the same server.
   StreamTransport* next_client() const noexcept { return next_client_; }
@@ -76,9 +73,12 @@ class StreamTransport final : public Transport,
   void on_readable(FdWatch::ReadEvent event) override;
   void on_writable() override;
 
+  bool lost() const noexcept { return fd_ < 0; }
+
   // -- the life (stream_transport.cpp)
   void make_connection(Function<void()> made);
   void fail(std::error_code code, const char* operation);
+  void set_error(std::error_code code, const char* operation);
   void end_soon();
   void lose();
   void discard_input();
@@ -104,32 +104,31 @@ class StreamTransport final : public Transport,
 
   ProtocolSlot slot_;
   FdWatchPtr watch_;
-  Socket socket_;
   WriteQueue queue_;
   FlowControl flow_;
-  Address sockname_;
+  int fd_;  // -1: lost, connection_lost has returned and the loop may be gone
+  std::uint16_t dropped_writes_ = 0;
+  bool closing_ : 1 = false;       // close, abort or failure has begun
+  bool aborted_ : 1 = false;       // what is queued is not sent any more
+  bool ending_ : 1 = false;        // connection_lost is on its way
+  bool paused_ : 1 = false;        // by pause_reading
+  bool readable_ : 1 = false;      // an event came that nobody has read for yet
+  bool drain_ : 1 = false;         // and it said ReadEvent::drain
+  bool read_queued_ : 1 = false;   // a read is in the ready queue
+  bool eof_received_ : 1 = false;  // the peer's
+  bool eof_wanted_ : 1 = false;    // write_eof was called
+  bool eof_sent_ : 1 = false;
+  bool corked_ : 1 = false;  // one of our callbacks runs: writes are gathered
+  bool write_armed_ : 1 = false;
   Address peername_;
-  Error error_;
+  mutable std::unique_ptr<Address> sockname_;
+  std::unique_ptr<Error> error_;
 
-  std::shared_ptr<StreamTransport> self_;  // the loop's ownership, until connection_lost has returned
+  std::shared_ptr<StreamTransport>
+      self_;  // the loop's ownership, until connection_lost has returned
   std::shared_ptr<ConnectionSet> clients_;
   StreamTransport* next_client_ = nullptr;
   StreamTransport** client_link_ = nullptr;
-
-  std::uint16_t dropped_writes_ = 0;
-  bool closing_ = false;       // close, abort or failure has begun
-  bool aborted_ = false;       // what is queued is not sent any more
-  bool ending_ = false;        // connection_lost is on its way
-  bool lost_ = false;          // it has been delivered: the loop may be gone
-  bool paused_ = false;        // by pause_reading
-  bool readable_ = false;      // an event came that nobody has read for yet
-  bool drain_ = false;         // and it said ReadEvent::drain
-  bool read_queued_ = false;   // a read is in the ready queue
-  bool eof_received_ = false;  // the peer's
-  bool eof_wanted_ = false;    // write_eof was called
-  bool eof_sent_ = false;
-  bool corked_ = false;        // one of our callbacks runs: writes are gathered
-  bool write_armed_ = false;
 };
 
 /// While one exists, the transport gathers its writes; its end sends them.

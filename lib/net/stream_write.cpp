@@ -27,8 +27,9 @@ std::size_t StreamTransport::get_write_buffer_size() const noexcept {
 
 /// False if a write is to be dropped: the connection is closing or lost.
 bool StreamTransport::accepts_writes() {
-  if (!closing_ && !eof_wanted_) [[likely]] return true;
-  if (lost_) return false;
+  if (!closing_ && !eof_wanted_) [[likely]]
+    return true;
+  if (lost()) return false;
   if (eof_wanted_) throw std::logic_error("write after write_eof");
   if (dropped_writes_ < UINT16_MAX) ++dropped_writes_;
   if (dropped_writes_ > kSilentDrops) {
@@ -71,9 +72,10 @@ void StreamTransport::writelines(std::span<const BytesView> pieces) {
 /// Sends `data` as far as the kernel takes it now, and queues a copy of the rest.
 void StreamTransport::send(BytesView data) {
   if (queue_.empty()) {
-    const IoResult r = loop().kernel().send(socket_.get(), data);
+    const IoResult r = loop().kernel().send(fd_, data);
     if (r.ok()) {
-      if (r.count() == data.size()) [[likely]] return;
+      if (r.count() == data.size()) [[likely]]
+        return;
       data = data.drop(r.count());
     } else if (!r.would_block()) {
       return fail(r.code(), "send");
@@ -92,9 +94,13 @@ void StreamTransport::send_gathered() {
 /// As `send` of the concatenation, without making it.
 void StreamTransport::send_pieces(std::span<const BytesView> pieces) {
   while (!pieces.empty() && queue_.empty()) {
+    if (pieces.front().empty()) {  // nothing to send is no system call
+      pieces = pieces.subspan(1);
+      continue;
+    }
     const auto batch = pieces.first(std::min(pieces.size(), Kernel::kMaxPieces));
     pieces = pieces.subspan(batch.size());
-    const IoResult r = loop().kernel().send_pieces(socket_.get(), batch);
+    const IoResult r = loop().kernel().send_pieces(fd_, batch);
     if (!r.ok() && !r.would_block()) return fail(r.code(), "send");
     std::size_t sent = r.ok() ? r.count() : 0;
     for (const BytesView piece : batch) {
@@ -108,7 +114,8 @@ void StreamTransport::send_pieces(std::span<const BytesView> pieces) {
 }
 
 void StreamTransport::await_writable() {
-  if (std::exchange(write_armed_, true)) return;
+  if (write_armed_) return;
+  write_armed_ = true;
   watch_->arm(Direction::write, FdWatch::Arm::after_would_block);
 }
 
@@ -124,13 +131,12 @@ void StreamTransport::uncork() {
 }
 
 void StreamTransport::on_writable() {
-  const auto self = shared_from_this();
   write_armed_ = false;
   send_queue();
   if (ending_) return;
   if (flow_.should_resume(queue_.size())) {
     Cork cork(*this);
-    if (!slot_.resume_writing()) {
+    if (!slot_.resume_writing(*this)) {
       fail(make_error_code(errc::protocol_failed), "resume_writing");
     }
     return;
@@ -145,9 +151,8 @@ void StreamTransport::send_queue() {
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < count; ++i) bytes += batch[i].size();
     Kernel& kernel = loop().kernel();
-    const IoResult r = count == 1
-                           ? kernel.send(socket_.get(), batch[0])
-                           : kernel.send_pieces(socket_.get(), std::span(batch).first(count));
+    const IoResult r = count == 1 ? kernel.send(fd_, batch[0])
+                                  : kernel.send_pieces(fd_, std::span(batch).first(count));
     if (!r.ok() && !r.would_block()) return fail(r.code(), "send");
     const std::size_t sent = r.ok() ? r.count() : 0;
     queue_.consume(sent);
@@ -158,19 +163,21 @@ void StreamTransport::send_queue() {
 /// Nothing waits to be sent: the end of writing that was asked for can come.
 void StreamTransport::flushed() {
   if (ending_) return;
-  if (eof_wanted_ && !std::exchange(eof_sent_, true)) {
-    loop().kernel().shutdown(socket_.get(), SHUT_WR);
+  if (eof_wanted_ && !eof_sent_) {
+    eof_sent_ = true;
+    loop().kernel().shutdown(fd_, SHUT_WR);
   }
   if (closing_) end_soon();
 }
 
 void StreamTransport::check_high_water() {
-  if (queue_.empty() && !corked_) [[likely]] return;
+  if (queue_.empty() && !corked_) [[likely]]
+    return;
   if (ending_) return;
   if (flow_.overflows(get_write_buffer_size())) {
     return fail(make_error_code(errc::write_overflow), "write");
   }
-  if (flow_.should_pause(get_write_buffer_size()) && !slot_.pause_writing()) {
+  if (flow_.should_pause(get_write_buffer_size()) && !slot_.pause_writing(*this)) {
     fail(make_error_code(errc::protocol_failed), "pause_writing");
   }
 }

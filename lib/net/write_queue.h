@@ -4,20 +4,22 @@
 #include <ferry/bytes.h>
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <vector>
 
 namespace ferry {
 
-/// Bytes that wait to be sent: a FIFO of segments. Small appends share a segment, so that a thousand
-/// little writes become a few gathered ones; consuming moves nothing. Empty, it holds no memory.
+/// Bytes that wait to be sent: a FIFO of segments. Small appends share a segment, so that a
+/// thousand little writes become a few gathered ones; consuming moves nothing. Empty, it holds no
+/// memory.
 class WriteQueue {
  public:
   /// New segments are at least this large.
   static constexpr std::size_t kSegment = 16 * 1024;
 
-  std::size_t size() const noexcept { return size_; }
-  bool empty() const noexcept { return size_ == 0; }
+  std::size_t size() const noexcept { return content_ ? content_->size : 0; }
+  bool empty() const noexcept { return !content_; }
 
   /// Copies `bytes` to the back.
   void append(BytesView bytes);
@@ -25,12 +27,15 @@ class WriteQueue {
   std::size_t gather(std::span<BytesView> pieces) const noexcept;
   /// Drops `n` bytes from the front; n <= size().
   void consume(std::size_t n) noexcept;
-  void clear() noexcept;
+  void clear() noexcept { content_.reset(); }
 
  private:
-  std::vector<Buffer> segments_;
-  std::size_t head_ = 0;  // segments before it are spent
-  std::size_t size_ = 0;
+  struct Content {
+    std::vector<Buffer> segments;
+    std::size_t head = 0;  // segments before it are spent
+    std::size_t size = 0;  // > 0
+  };
+  std::unique_ptr<Content> content_;  // null: empty. One word, because every connection has one.
 };
 
 }  // namespace ferry

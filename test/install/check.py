@@ -78,6 +78,8 @@ def check_kind(folder, kind, scratch):
         if not check(f"{kind}: pkg-config knows {module}", flags, output):
             continue
         words = output.split("\n", 1)[1].split()
+        alien = [word for word in words if not word.startswith(("-I", "-L", "-lferry", "-pthread"))]
+        check(f"{kind}: {module}.pc asks for nothing but ferry", not alien, " ".join(alien))
         binary = scratch / f"{program}-{kind}"
         worked, output = run(["g++", "-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
                               HERE / f"{program}.cpp", *words, "-o", binary])

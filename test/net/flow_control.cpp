@@ -177,20 +177,26 @@ TEST_P(FlowControl, C0412_ResumeWritingMayWriteToAnotherTransport) {
 }
 
 TEST_P(FlowControl, C0412_ResumeWritingMayWriteAndPauseAgain) {
+  constexpr std::size_t block = 70'000;
   auto probe = recording();
-  std::size_t written = 70'000;
+  std::size_t written = block;
   probe->on_resume = [&] {
-    if (written >= 700'000) return;
-    probe->write(pattern(70'000, written));
-    written += 70'000;
+    probe->write(pattern(block, written));
+    written += block;
   };
   Link link = open(probe);
   kernel().block_sends();
-  probe->write(pattern(70'000));
-  kernel().release_sends();
-  run_until_received(*link.peer, 700'000);
-  EXPECT_TRUE(link.peer->received() == pattern(700'000));
-  EXPECT_GE(times(*probe, "resume"), 1u);
+  probe->write(pattern(block));
+  for (std::size_t round = 1; round <= 5; ++round) {
+    kernel().allow_sends(block);
+    run_until_received(*link.peer, round * block);
+    EXPECT_EQ(times(*probe, "resume"), round);
+    EXPECT_EQ(times(*probe, "pause"), round + 1);
+    EXPECT_TRUE(probe->writing_paused());
+  }
+  EXPECT_TRUE(link.peer->received() == pattern(5 * block));
+  probe->abort();
+  tick();
 }
 
 TEST_P(FlowControl, C0413_ResumeWritingThatClosesDuringAFlushEndsOnce) {

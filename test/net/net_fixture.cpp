@@ -65,6 +65,7 @@ ConnectOptions to(const Address& address) {
 
 RawPeer NetTest::raw_dial(const Address& address) {
   RawPeer peer = RawPeer::connect(kernel().inner(), address);
+  tick(2);  // a simulated handshake is no event for which the loop wakes up
   run_until([&] { return peer.connected() || peer.error(); });
   EXPECT_TRUE(peer.connected()) << peer.error().message();
   return peer;

@@ -37,15 +37,15 @@ TEST_P(RelayEndings, EndIsPassedOnBehindAllThatIsQueued) {
   join();
   kernel().block_sends();
   a_.peer->send(pattern(300'000));
-  run_until([&] { return !a_.transport->is_reading(); });
+  run_sending(*a_.peer, [&] { return !a_.transport->is_reading(); });
   kernel().release_sends();
-  run_until([&] {
-    a_.peer->pump();
+  run_sending(*a_.peer, [&] {
+    b_.peer->read();
     return a_.peer->unsent() == 0;
   });
   a_.peer->shutdown_write();
   run_until_ended(*b_.peer);
-  EXPECT_EQ(b_.peer->received(), pattern(300'000));
+  EXPECT_TRUE(same_bytes(b_.peer->received(), pattern(300'000)));
   b_.peer->shutdown_write();
   EXPECT_FALSE(finished().error);
 }
@@ -80,7 +80,7 @@ TEST_P(RelayEndings, QueueIsSentAfterTheSourceIsLost) {
   EXPECT_FALSE(future_.done());
   kernel().release_sends();
   run_until_ended(*b_.peer);
-  EXPECT_EQ(b_.peer->received(), pattern(50'000));
+  EXPECT_TRUE(same_bytes(b_.peer->received(), pattern(50'000)));
   EXPECT_EQ(finished().a_to_b, 50'000u);
 }
 

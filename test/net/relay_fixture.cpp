@@ -1,5 +1,6 @@
 #include "relay_fixture.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace ferry::test {
@@ -40,11 +41,28 @@ RelayResult RelayTest::finished(Duration limit) {
 
 void RelayTest::run_until_hears(FarEnd& end, const std::string& text) {
   run_until([&] { return end.read().size() >= text.size() || end.ended(); }, 30s);
-  EXPECT_EQ(end.received(), text);
+  EXPECT_TRUE(same_bytes(end.received(), text));
+}
+
+void RelayTest::run_sending(FarEnd& from, Function<bool()> condition) {
+  run_until(
+      [&] {
+        from.send("");
+        return condition();
+      },
+      60s);
 }
 
 std::size_t RelayTest::buffered() const {
   return a_.transport->get_write_buffer_size() + b_.transport->get_write_buffer_size();
+}
+
+::testing::AssertionResult same_bytes(BytesView got, BytesView expected) {
+  if (got == expected) return ::testing::AssertionSuccess();
+  const auto [mine, theirs] =
+      std::mismatch(got.begin(), got.end(), expected.begin(), expected.end());
+  return ::testing::AssertionFailure() << got.size() << " bytes instead of " << expected.size()
+                                       << ", different from byte " << mine - got.begin() << " on";
 }
 
 }  // namespace ferry::test

@@ -25,7 +25,9 @@ class RelayTest : public StreamTest {
   RelayResult finished(Duration limit = std::chrono::seconds(60));
   /// Runs until `end` has received `text` in all.
   void run_until_hears(FarEnd& end, const std::string& text);
-  /// What waits between `from` and `to` and in the relay, as far as this process sees it.
+  /// Runs until `condition` holds, while `from` goes on sending what it was given.
+  void run_sending(FarEnd& from, Function<bool()> condition);
+  /// What waits in both transports to be sent.
   std::size_t buffered() const;
 
   Link a_;
@@ -34,5 +36,8 @@ class RelayTest : public StreamTest {
   std::shared_ptr<RecordingProtocol> before_b_;
   Future<RelayResult> future_;
 };
+
+/// Like EXPECT_EQ on long texts, but tells only where they part.
+::testing::AssertionResult same_bytes(BytesView got, BytesView expected);
 
 }  // namespace ferry::test

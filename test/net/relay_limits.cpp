@@ -46,7 +46,7 @@ TEST_P(RelayLimits, SlowReaderIsNotSilence) {
   }
   tick(3);
   EXPECT_FALSE(future_.done()) << "cut off while data flowed";
-  EXPECT_EQ(b_.peer->read(), pattern(50'000));
+  EXPECT_TRUE(same_bytes(b_.peer->read(), pattern(50'000)));
   EXPECT_EQ(finished().error.code, errc::timed_out);
 }
 
@@ -96,7 +96,7 @@ TEST_P(RelayLimits, LingerDoesNotCutOffWhatIsStillBeingSent) {
   }
   kernel().release_sends();
   run_until_ended(*b_.peer);
-  EXPECT_EQ(b_.peer->received(), pattern(60'000));
+  EXPECT_TRUE(same_bytes(b_.peer->received(), pattern(60'000)));
   EXPECT_FALSE(future_.done());
   b_.peer->shutdown_write();
   EXPECT_FALSE(finished().error);

@@ -70,7 +70,7 @@ class Chat(ExampleTest):
         self.assertEqual(bob_hears(), f'{ann_name}: how are you?\n')
         bob.sendall(b'fine\n')
         self.assertEqual(ann_hears(), f'{bob_name}: fine\n')
-        bob.close()
+        bob.shutdown(socket.SHUT_WR)
         self.assertEqual(ann_hears(), f'{bob_name} left\n')
         self.assertEqual(server.terminate(), 0)
 

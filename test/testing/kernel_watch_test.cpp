@@ -259,7 +259,7 @@ TEST_P(KernelWatch, ListenerMayCloseItsOwnWatchAndSocket) {
   EXPECT_FALSE(near_);
 }
 
-TEST_P(KernelWatch, SuccessorOfAClosedDescriptorHearsNothingOld) {
+TEST_P(KernelWatch, SuccessorOfAClosedDescriptorGetsOnlyItsOwnBytes) {
   Ear other;
   Ear fresh;
   Socket fresh_near;
@@ -267,6 +267,11 @@ TEST_P(KernelWatch, SuccessorOfAClosedDescriptorHearsNothingOld) {
   FdWatchPtr near_watch = watch(kernel(), near(), ear_);
   FdWatchPtr far_watch = watch(kernel(), far_.get(), other);
   FdWatchPtr fresh_watch;
+  std::string got;
+  fresh.then_readable = [&] {
+    got += read_dry(kernel(), fresh_near.get());
+    fresh_watch->arm(Direction::read, Arm::after_would_block);
+  };
   // Whoever is called first puts new sockets in the other one's place.
   const auto replace = [&](FdWatchPtr& old_watch, Socket& old) {
     const int fd = old.get();
@@ -287,10 +292,13 @@ TEST_P(KernelWatch, SuccessorOfAClosedDescriptorHearsNothingOld) {
   ASSERT_TRUE(kernel().send(near(), "y").ok());
   turns();
   EXPECT_EQ(ear_.readable + other.readable, 1);
-  EXPECT_EQ(fresh.readable, 0);
+  if (simulated()) {
+    EXPECT_EQ(fresh.readable, 0);  // Asio may call once in vain here
+  }
+  EXPECT_EQ(got, "");
   ASSERT_TRUE(kernel().send(fresh_far.get(), "z").ok());
   turns();
-  EXPECT_EQ(fresh.readable, 1);
+  EXPECT_EQ(got, "z");
 }
 
 TEST_P(KernelWatch, ListeningSocketIsReadableWhenSomebodyConnects) {

@@ -10,12 +10,11 @@
 #include <ferry/resolver.h>
 #include <ferry/timer.h>
 
+#include <ferry/source_location.h>
 #include <atomic>
-#include <concepts>
 #include <concepts>
 #include <memory>
 #include <optional>
-#include <ferry/source_location.h>
 #include <string>
 
 namespace ferry {
@@ -37,7 +36,7 @@ struct ExceptionContext {
   std::string message;
   std::exception_ptr exception;          ///< May be null.
   std::error_code error;                 ///< May be empty.
-  SourceLocation where;            ///< Where the callback was scheduled, if known.
+  SourceLocation where;                  ///< Where the callback was scheduled, if known.
   const Transport* transport = nullptr;  ///< The connection concerned; valid during the call.
   const Protocol* protocol = nullptr;
   const FutureState* future = nullptr;
@@ -55,17 +54,17 @@ struct LoopOptions {
 
 /// How much of everything is alive.
 struct LoopStats {
-  std::size_t ready = 0;            ///< Callbacks that wait for their turn.
-  std::size_t timers = 0;           ///< Timers set and not cancelled.
-  std::size_t watches = 0;          ///< add_reader/add_writer descriptors.
-  std::size_t transports = 0;       ///< Connections before the end of connection_lost.
-  std::size_t servers = 0;          ///< Servers that are open.
-  std::size_t futures = 0;          ///< Future states, done or not, that somebody holds.
-  std::size_t jobs = 0;             ///< run_in_executor calls and look-ups under way.
-  std::size_t operations = 0;       ///< Other things under way: connects, relays.
+  std::size_t ready = 0;       ///< Callbacks that wait for their turn.
+  std::size_t timers = 0;      ///< Timers set and not cancelled.
+  std::size_t watches = 0;     ///< add_reader/add_writer descriptors.
+  std::size_t transports = 0;  ///< Connections before the end of connection_lost.
+  std::size_t servers = 0;     ///< Servers that are open.
+  std::size_t futures = 0;     ///< Future states, done or not, that somebody holds.
+  std::size_t jobs = 0;        ///< run_in_executor calls and look-ups under way.
+  std::size_t operations = 0;  ///< Other things under way: connects, relays.
   std::size_t signal_handlers = 0;
-  std::uint64_t turns = 0;          ///< Batches of ready callbacks run so far.
-  std::uint64_t callbacks = 0;      ///< Ready callbacks run so far.
+  std::uint64_t turns = 0;      ///< Batches of ready callbacks run so far.
+  std::uint64_t callbacks = 0;  ///< Ready callbacks run so far.
 };
 
 /// What lives on a loop and must hear when the loop closes: transports, servers, connects.
@@ -101,8 +100,7 @@ class Mailbox {
  public:
   /// Queues `callback` for the loop and wakes it. False (and `callback` destroyed) if the loop is
   /// closed. From any thread.
-  bool post(Function<void()> callback,
-            SourceLocation where = SourceLocation::current());
+  bool post(Function<void()> callback, SourceLocation where = SourceLocation::current());
 
  private:
   friend class EventLoop;
@@ -130,9 +128,11 @@ class EventLoop final : private Kernel::Client {
   /// if the loop is stopped before, and std::invalid_argument for another loop's future.
   template <class T>
   T run_until_complete(Future<T> future) {
-    run_until_done([&future](FutureState::Callback callback) {
-      return future.state_->add_done_callback(std::move(callback));
-    }, *future.state_);
+    run_until_done(
+        [&future](FutureState::Callback callback) {
+          return future.state_->add_done_callback(std::move(callback));
+        },
+        *future.state_);
     if constexpr (std::is_void_v<T>) {
       future.result();
     } else {
@@ -188,7 +188,8 @@ class EventLoop final : private Kernel::Client {
   /// uses `fd`, std::system_error if the kernel cannot watch it.
   void add_reader(int fd, Function<void()> callback);
   void add_writer(int fd, Function<void()> callback);
-  /// False if there was none. Afterwards the callback does not run any more, and `fd` may be closed.
+  /// False if there was none. Afterwards the callback does not run any more, and `fd` may be
+  /// closed.
   bool remove_reader(int fd);
   bool remove_writer(int fd);
 

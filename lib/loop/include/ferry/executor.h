@@ -20,7 +20,7 @@ class Executor {
   /// By default nothing, for executors that own no threads.
   virtual void shutdown() {}
   /// Takes no more jobs, drops those that have not begun and lets the others go on without an
-  /// owner: never blocks.
+  /// owner, so that no `shutdown` waits for them any more, nor the destructor. Never blocks.
   virtual void detach() noexcept {}
 };
 

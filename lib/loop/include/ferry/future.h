@@ -150,8 +150,8 @@ class [[nodiscard]] Future {
     state_->set_exception(std::move(exception));
   }
   template <class E>
-    requires(!std::is_same_v<std::decay_t<E>, std::exception_ptr>)
-  void set_exception(E&& exception) const {
+  requires(!std::is_same_v<std::decay_t<E>, std::exception_ptr>) void set_exception(
+      E&& exception) const {
     state_->set_exception(std::make_exception_ptr(std::forward<E>(exception)));
   }
   /// As set_result, but quietly nothing if it is done: for callbacks that may come second.
@@ -162,7 +162,8 @@ class [[nodiscard]] Future {
     return true;
   }
 
-  /// Makes it cancelled, and tells whoever works on the result to stop. False if it is done already.
+  /// Makes it cancelled, and tells whoever works on the result to stop. False if it is done
+  /// already.
   bool cancel(std::string_view message = {}) const { return state_->cancel(message); }
 
   /// `callback` is called by the loop, never from inside the call that completes the future; in

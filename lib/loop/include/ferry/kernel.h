@@ -153,8 +153,7 @@ class Socket {
  public:
   Socket() noexcept = default;
   Socket(Kernel& kernel, int fd) noexcept : kernel_(&kernel), fd_(fd) {}
-  Socket(Socket&& other) noexcept
-      : kernel_(other.kernel_), fd_(std::exchange(other.fd_, -1)) {}
+  Socket(Socket&& other) noexcept : kernel_(other.kernel_), fd_(std::exchange(other.fd_, -1)) {}
   Socket& operator=(Socket&& other) noexcept {
     if (this != &other) {
       reset();

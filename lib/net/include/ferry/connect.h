@@ -8,32 +8,32 @@
 namespace ferry {
 
 struct ConnectOptions {
-  std::string host;  ///< A name or a numeric address.
+  std::string host{};  ///< A name or a numeric address.
   std::uint16_t port = 0;
   int family = 0;  ///< AF_UNSPEC, AF_INET, AF_INET6
   /// Bind to this host and port first.
-  std::string local_host;
+  std::string local_host{};
   std::uint16_t local_port = 0;
   /// Start the next address when this long passed without success (RFC 8305); absent: one after the
   /// other.
-  std::optional<Duration> happy_eyeballs_delay;
+  std::optional<Duration> happy_eyeballs_delay{};
   /// Alternate address families, so many of the first before the first of the second; absent: 1
   /// with happy eyeballs, else 0 (resolver's order).
-  std::optional<std::size_t> interleave;
+  std::optional<std::size_t> interleave{};
   /// Fail with AggregateError, which has every address's error, even if there is just one.
   bool all_errors = false;
   /// Limit for everything from look-up to connection_made; 0: none.
   Duration timeout = std::chrono::minutes(2);
   /// A connected stream socket to use instead of host and port; the transport closes it.
   int socket = -1;
-  ProtocolWrap wrap;
+  ProtocolWrap wrap{};
 };
 
 struct UnixConnectOptions {
-  std::string path;
+  std::string path{};
   Duration timeout = std::chrono::minutes(2);
   int socket = -1;
-  ProtocolWrap wrap;
+  ProtocolWrap wrap{};
 };
 
 /// Several attempts failed, each in its own way.

@@ -18,8 +18,8 @@ class Transport;
 ///     connection_lost
 ///
 /// with connection_made and connection_lost exactly once each; if a connection never comes about,
-/// nothing at all is called. Every callback is on the loop's thread, and may close, abort, write to,
-/// pause or drop anything. An exception out of one ends this connection, and it alone.
+/// nothing at all is called. Every callback is on the loop's thread, and may close, abort, write
+/// to, pause or drop anything. An exception out of one ends this connection, and it alone.
 /// https://docs.python.org/3/library/asyncio-protocol.html
 class Protocol {
  public:
@@ -27,8 +27,8 @@ class Protocol {
 
   /// The connection is up. Keep `transport` to write to it; it is safe to keep for ever.
   virtual void connection_made(std::shared_ptr<Transport> transport);
-  /// Some bytes of the stream, at least one. `data` is valid during the call only: copy what is to be
-  /// kept. Not called while reading is paused, nor after close or abort.
+  /// Some bytes of the stream, at least one. `data` is valid during the call only: copy what is to
+  /// be kept. Not called while reading is paused, nor after close or abort.
   virtual void data_received(BytesView data);
   /// The peer will send no more. True keeps the connection open for writing; false closes it after
   /// what is queued was sent. At most once.
@@ -36,7 +36,8 @@ class Protocol {
   /// The last callback; then the transport lets go of the protocol. No error: the peer closed in an
   /// orderly way, or this side closed or aborted.
   virtual void connection_lost(std::error_code error);
-  /// The write buffer is above its high-water mark: stop writing if you can. Comes from inside `write`.
+  /// The write buffer is above its high-water mark: stop writing if you can. Comes from inside
+  /// `write`.
   virtual void pause_writing();
   /// It is at or below its low-water mark again.
   virtual void resume_writing();

@@ -22,7 +22,7 @@ using ProtocolWrap = std::function<std::shared_ptr<Protocol>(std::shared_ptr<Pro
 /// What all listening sockets have in common.
 struct ListenOptions {
   /// Numeric addresses or names; empty, or an empty name: all interfaces, IPv4 and IPv6.
-  std::vector<std::string> hosts;
+  std::vector<std::string> hosts{};
   std::uint16_t port = 0;  ///< 0: any free port, one per socket.
   int family = 0;          ///< AF_UNSPEC, AF_INET, AF_INET6
   int backlog = 100;       ///< Of listen(2), and accepts per turn.
@@ -33,17 +33,17 @@ struct ListenOptions {
   std::size_t max_connections = 0;  ///< Stop accepting while this many are open; 0: no limit.
   /// A bound stream socket to listen on instead of hosts and port; the server closes it.
   int socket = -1;
-  ProtocolWrap wrap;
+  ProtocolWrap wrap{};
 };
 
 struct UnixListenOptions {
-  std::string path;  ///< A leading '@': an abstract name.
+  std::string path{};  ///< A leading '@': an abstract name.
   int backlog = 100;
   bool start_serving = true;
   bool cleanup_socket = true;  ///< Unlink the path at close if it is still ours.
   std::size_t max_connections = 0;
   int socket = -1;  ///< A bound unix stream socket instead of `path`.
-  ProtocolWrap wrap;
+  ProtocolWrap wrap{};
 };
 
 /// Listening sockets and the connections that came from them. The loop keeps a server alive until
@@ -56,8 +56,8 @@ class Server {
   virtual void start_serving() = 0;
   /// Stops listening and closes the listening sockets; connections stay. Idempotent.
   virtual void close() = 0;
-  /// `close`, and lets connections end by themselves until `deadline` from now, then aborts the rest.
-  /// Done when none is left; gives the number aborted.
+  /// `close`, and lets connections end by themselves until `deadline` from now, then aborts the
+  /// rest. Done when none is left; gives the number aborted.
   virtual Future<std::size_t> drain(Duration deadline) = 0;
   /// Transport::close, or abort, on every connection of this server.
   virtual void close_clients() = 0;

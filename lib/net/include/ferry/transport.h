@@ -65,7 +65,8 @@ class Transport {
   virtual WriteLimits get_write_buffer_limits() const noexcept = 0;
   /// Bytes accepted by `write` that the kernel has not taken. Exact, O(1).
   virtual std::size_t get_write_buffer_size() const noexcept = 0;
-  /// Beyond this many buffered bytes the connection is aborted with errc::write_overflow; 0: no limit.
+  /// Beyond this many buffered bytes the connection is aborted with errc::write_overflow; 0: no
+  /// limit.
   virtual void set_write_hard_limit(std::size_t bytes) = 0;
 
   // -- what it is connected to
@@ -77,7 +78,8 @@ class Transport {
   virtual const Address& peername() const noexcept = 0;
   /// The descriptor, to set options on; -1 when closed or if there is none.
   virtual int native_handle() const noexcept = 0;
-  /// Why the connection was lost: code, system call, peer. Empty while it is open or if all was well.
+  /// Why the connection was lost: code, system call, peer. Empty while it is open or if all was
+  /// well.
   virtual const Error& error() const noexcept = 0;
 };
 

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
@@ -35,12 +36,17 @@ void add_seconds(CLI::App& app, const std::string& name, Duration& duration,
       });
 }
 
-/// Each client costs two descriptors: takes as many as the process may have.
-void raise_descriptor_limit() {
+/// Takes as many descriptors as the process may have, and returns how many clients they suffice
+/// for: more would be accepted only to fail at upstream, while in the backlog they wait for their
+/// turn.
+std::size_t most_connections() {
+  constexpr std::size_t kOthers = 16;  // standard streams, epoll, wake-up, timer, listening sockets
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
+  const std::size_t descriptors = limit.rlim_max;
+  return descriptors > kOthers + 2 ? (descriptors - kOthers) / 2 : 1;
 }
 
 void log_line(LogLevel level, std::string_view line) {
@@ -49,7 +55,9 @@ void log_line(LogLevel level, std::string_view line) {
 }
 
 int serve(proxy::ProxyOptions options) {
-  raise_descriptor_limit();
+  const std::size_t most = most_connections();
+  if (options.max_connections == 0) options.max_connections = most;
+  options.max_connections = std::min(options.max_connections, most);
   EventLoop loop;
   loop.set_log_sink(log_line);
   proxy::Proxy proxy(loop, std::move(options));
@@ -93,8 +101,9 @@ int run(int argc, char** argv) {
   add_seconds(app, "--half-close-linger", options.relay.half_close_linger,
               "of silence once one side has ended; 0: none");
   add_seconds(app, "--drain-timeout", options.drain_timeout, "for open connections at SIGTERM");
-  app.add_option("--max-connections", options.max_connections,
-                 "clients at a time; more wait in the backlog; 0: no limit")
+  app.add_option(
+         "--max-connections", options.max_connections,
+         "clients at a time; more wait in the backlog; 0: as many as there are descriptors for")
       ->check(CLI::Range(std::size_t{0}, std::size_t{1'000'000'000}));
   try {
     app.parse(argc, argv);

@@ -67,8 +67,10 @@ class Client final : public Protocol, public std::enable_shared_from_this<Client
       return proxy_.finished();
     }
     relay(transport_, upstream, proxy_.options_.relay)
-        .add_done_callback(
-            [&proxy = proxy_](Future<RelayResult> result) { proxy.relayed(result.result()); });
+        .add_done_callback([&proxy = proxy_](Future<RelayResult> result) {
+          if (result.result().error) ++proxy.statistics_.broken;
+          proxy.finished();
+        });
     const auto heir = transport_->get_protocol();
     if (!early_.empty()) heir->data_received(early_);
     if (ended_) heir->eof_received();
@@ -83,7 +85,9 @@ class Client final : public Protocol, public std::enable_shared_from_this<Client
 };
 
 Proxy::Proxy(EventLoop& loop, ProxyOptions options)
-    : loop_(loop), options_(std::move(options)), drained_(loop) {}
+    : loop_(loop), options_(std::move(options)), drained_(loop) {
+  options_.relay.traffic = &statistics_.traffic;
+}
 
 Future<std::shared_ptr<Server>> Proxy::listen() {
   constexpr int kBacklog = 1024;
@@ -144,13 +148,6 @@ Future<void> Proxy::drain() {
   return drained_;
 }
 
-void Proxy::relayed(const RelayResult& result) {
-  statistics_.to_upstream += result.a_to_b;
-  statistics_.to_client += result.b_to_a;
-  if (result.error) ++statistics_.broken;
-  finished();
-}
-
 void Proxy::finished() {
   if (--statistics_.active == 0 && clients_ended_) drained_.try_set_result();
 }
@@ -158,8 +155,8 @@ void Proxy::finished() {
 std::string ProxyStatistics::to_string() const {
   return "accepted=" + std::to_string(accepted) + " active=" + std::to_string(active) +
          " failed=" + std::to_string(failed) + " gone=" + std::to_string(gone) +
-         " broken=" + std::to_string(broken) + " to_upstream=" + std::to_string(to_upstream) +
-         " to_client=" + std::to_string(to_client);
+         " broken=" + std::to_string(broken) + " to_upstream=" + std::to_string(traffic.a_to_b) +
+         " to_client=" + std::to_string(traffic.b_to_a);
 }
 
 }  // namespace ferry::proxy

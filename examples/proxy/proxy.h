@@ -11,18 +11,17 @@ struct ProxyOptions {
   Endpoint to;
   Duration connect_timeout = std::chrono::seconds(10);
   RelayOptions relay;
-  std::size_t max_connections = 0;  ///< 0: as many as there are descriptors.
+  std::size_t max_connections = 0;  ///< 0: no limit.
   Duration drain_timeout = std::chrono::seconds(30);
 };
 
 struct ProxyStatistics {
   std::uint64_t accepted = 0;
-  std::size_t active = 0;         ///< Accepted and not over.
-  std::uint64_t failed = 0;       ///< Upstream could not be reached.
-  std::uint64_t gone = 0;         ///< The client went before upstream was reached.
-  std::uint64_t broken = 0;       ///< Ended by an error or a time limit.
-  std::uint64_t to_upstream = 0;  ///< Bytes of the connections that are over.
-  std::uint64_t to_client = 0;
+  std::size_t active = 0;    ///< Accepted and not over.
+  std::uint64_t failed = 0;  ///< Upstream could not be reached.
+  std::uint64_t gone = 0;    ///< The client went before upstream was reached.
+  std::uint64_t broken = 0;  ///< Ended by an error or a time limit.
+  RelayTraffic traffic;      ///< Bytes from clients to upstream, and back.
 
   /// "accepted=3 active=1 ...", on one line.
   std::string to_string() const;
@@ -46,7 +45,6 @@ class Proxy {
   friend class Client;
 
   Future<Connection<>> connect();
-  void relayed(const RelayResult& result);
   void finished();
 
   EventLoop& loop_;

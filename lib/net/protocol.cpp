@@ -10,7 +10,9 @@ namespace ferry {
 
 void Protocol::connection_made(std::shared_ptr<Transport>) {}
 void Protocol::data_received(BytesView) {}
-bool Protocol::eof_received() { return false; }
+bool Protocol::eof_received() {
+  return false;
+}
 void Protocol::connection_lost(std::error_code) {}
 void Protocol::pause_writing() {}
 void Protocol::resume_writing() {}

@@ -53,6 +53,9 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
       Side& to = other();
       if (to.transport && !to.transport->is_closing()) {
         received += data.size();
+        if (RelayTraffic* traffic = relay.options_.traffic) {
+          (this == &relay.a_ ? traffic->a_to_b : traffic->b_to_a) += data.size();
+        }
         to.transport->write(data);
         to.hold_source_if_full();
         relay.moved();

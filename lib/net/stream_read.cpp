@@ -20,14 +20,13 @@ void StreamTransport::pause_reading() {
 void StreamTransport::resume_reading() {
   if (!paused_ || closing_) return;
   paused_ = false;
-  if (readable_ && slot_.made()) read_later(drain_);
+  if (readable_ && slot_.made()) read_later();
 }
 
 void StreamTransport::on_readable(FdWatch::ReadEvent event) {
   if (!slot_.made() || !is_reading()) {
     // Kept for resume_reading. The watch stays unarmed, so a paused connection costs nothing.
     readable_ = true;
-    drain_ = drain_ || event.drain;
     return;
   }
   read_ready(event.drain);
@@ -36,13 +35,16 @@ void StreamTransport::on_readable(FdWatch::ReadEvent event) {
 /// Reads until the socket is empty, the protocol pauses or the turn's budget is spent. With `drain`
 /// a short read proves nothing (see FdWatch::ReadEvent).
 void StreamTransport::read_ready(bool drain) {
-  readable_ = drain_ = false;
+  readable_ = false;
   for (int budget = kFullReadsPerTurn; budget > 0; --budget) {
     const bool buffered = slot_.get()->as_buffered() != nullptr;
     MutableBytes into;
     if (buffered) {
       const bool got = slot_.get_buffer(*this, into);
-      if (!is_reading()) return;
+      if (!is_reading()) {
+        readable_ = true;  // it is still unread
+        return;
+      }
       if (!got) return fail(make_error_code(errc::protocol_failed), "get_buffer");
     } else {
       into = loop().receive_buffer();
@@ -62,11 +64,12 @@ void StreamTransport::read_ready(bool drain) {
     }
     if (paused_) {
       readable_ = true;
-      drain_ = drain;
       return;
     }
   }
-  read_later(drain);
+  // By way of the kernel, so that others are heard first: up to 61 callbacks run before it is
+  // asked.
+  watch_->arm(Direction::read, FdWatch::Arm::if_ready);
 }
 
 /// Hands `size` bytes to the protocol. False if the connection is over.
@@ -96,15 +99,15 @@ void StreamTransport::on_eof() {
   }
 }
 
-/// Goes on reading in a turn of its own.
-void StreamTransport::read_later(bool drain) {
+/// Goes on reading in a turn of its own. Until then the watch is unarmed, and the edge of a FIN
+/// that comes meanwhile is lost: so that read goes on until nothing is left.
+void StreamTransport::read_later() {
   readable_ = true;
-  drain_ = drain;
   if (read_queued_) return;
   read_queued_ = true;
   loop().call_soon([transport = self_] {
     transport->read_queued_ = false;
-    if (transport->readable_ && transport->is_reading()) transport->read_ready(transport->drain_);
+    if (transport->readable_ && transport->is_reading()) transport->read_ready(/*drain=*/true);
   });
 }
 

@@ -46,7 +46,7 @@ void StreamTransport::make_connection(Function<void()> made) {
     }
   }
   if (made) loop().run_callback(made);
-  if (readable_ && is_reading()) read_later(drain_);
+  if (readable_ && is_reading()) read_later();
 }
 
 // -- ending

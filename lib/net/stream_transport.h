@@ -89,7 +89,7 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   void read_ready(bool drain);
   bool deliver(MutableBytes into, std::size_t size, bool buffered);
   void on_eof();
-  void read_later(bool drain);
+  void read_later();
 
   // -- writing (stream_write.cpp)
   bool accepts_writes();
@@ -102,24 +102,24 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   void check_high_water();
   void flushed();
 
-  ProtocolSlot slot_;
-  FdWatchPtr watch_;
-  WriteQueue queue_;
-  FlowControl flow_;
-  int fd_;  // -1: lost, connection_lost has returned and the loop may be gone
+  // In this order the small members fill what ProtocolSlot and FlowControl leave over.
+  [[no_unique_address]] ProtocolSlot slot_;
   std::uint16_t dropped_writes_ = 0;
   bool closing_ : 1 = false;       // close, abort or failure has begun
   bool aborted_ : 1 = false;       // what is queued is not sent any more
   bool ending_ : 1 = false;        // connection_lost is on its way
   bool paused_ : 1 = false;        // by pause_reading
   bool readable_ : 1 = false;      // an event came that nobody has read for yet
-  bool drain_ : 1 = false;         // and it said ReadEvent::drain
   bool read_queued_ : 1 = false;   // a read is in the ready queue
   bool eof_received_ : 1 = false;  // the peer's
   bool eof_wanted_ : 1 = false;    // write_eof was called
   bool eof_sent_ : 1 = false;
   bool corked_ : 1 = false;  // one of our callbacks runs: writes are gathered
   bool write_armed_ : 1 = false;
+  FdWatchPtr watch_;
+  WriteQueue queue_;
+  [[no_unique_address]] FlowControl flow_;
+  int fd_;  // -1: lost, connection_lost has returned and the loop may be gone
   Address peername_;
   mutable std::unique_ptr<Address> sockname_;
   std::unique_ptr<Error> error_;

@@ -176,7 +176,6 @@ TEST_P(AcceptLate, C0394_ClientThatResetBeforeIsHeardInOrder) {
   ASSERT_LE(served_.size(), 3u);
   if (served_.size() == 2) return;
   EXPECT_EQ(served_.at(1).error(), std::errc::connection_reset) << served_.at(1).summary();
-  EXPECT_EQ(served_.at(1).bytes(), 0u) << "what was unread is gone with a reset";
 }
 
 TEST_P(Accept, FullServerStopsAcceptingUntilOneLeaves) {

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstring>
-#include <functional>
 #include <new>
 #include <type_traits>
 #include <utility>
@@ -103,9 +102,9 @@ class Function<R(Args...)> {
   template <class Target>
   static R invoke(void* storage, Args&&... args) {
     if constexpr (std::is_void_v<R>) {
-      std::invoke(target<Target>(storage), std::forward<Args>(args)...);
+      target<Target>(storage)(std::forward<Args>(args)...);
     } else {
-      return std::invoke(target<Target>(storage), std::forward<Args>(args)...);
+      return target<Target>(storage)(std::forward<Args>(args)...);
     }
   }
   template <class Target>

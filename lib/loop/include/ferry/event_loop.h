@@ -11,7 +11,6 @@
 #include <ferry/timer.h>
 
 #include <ferry/source_location.h>
-#include <atomic>
 #include <concepts>
 #include <memory>
 #include <optional>

@@ -9,7 +9,6 @@
 #include <optional>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 namespace ferry {
 
@@ -96,7 +95,7 @@ class ExecutorCall final : public ExecutorCallBase {
   }
 
   Function<R()> function_;
-  std::optional<std::conditional_t<std::is_void_v<R>, std::monostate, R>> value_;
+  std::optional<std::conditional_t<std::is_void_v<R>, Nothing, R>> value_;
   std::exception_ptr exception_;
   ExecutorJob<R>* job_ = nullptr;  // the loop's thread only; null once the future is settled
 };

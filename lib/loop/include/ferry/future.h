@@ -11,7 +11,6 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
-#include <variant>
 #include <vector>
 
 namespace ferry {
@@ -81,10 +80,13 @@ class FutureState {
   std::string cancel_message_;
 };
 
+/// The value of a Future<void>.
+struct Nothing {};
+
 template <class T>
 class FutureCell final : public FutureState {
  public:
-  using Value = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+  using Value = std::conditional_t<std::is_void_v<T>, Nothing, T>;
   using FutureState::FutureState;
 
   template <class... Args>

@@ -6,7 +6,13 @@
 
 namespace ferry {
 
-/// Time limits of a relay; zero switches one off.
+/// Bytes that a relay passed on: read from one side and written to the other.
+struct RelayTraffic {
+  std::uint64_t a_to_b = 0;
+  std::uint64_t b_to_a = 0;
+};
+
+/// Time limits of a relay, of which zero switches one off, and where to count.
 struct RelayOptions {
   /// No byte in either direction for so long: both sides are aborted, errc::timed_out.
   Duration idle = std::chrono::minutes(10);
@@ -15,6 +21,8 @@ struct RelayOptions {
   /// Both directions have ended, or one side is lost, and the other still has not taken what is
   /// queued for it after so long: aborted.
   Duration drain = std::chrono::seconds(30);
+  /// Counted up while bytes pass, so several relays may share one; must outlive them. May be null.
+  RelayTraffic* traffic = nullptr;
 };
 
 struct RelayResult {

@@ -5,7 +5,6 @@
 
 #include <concepts>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,9 +14,8 @@ namespace ferry {
 /// Makes the protocol of one new connection. An exception out of it ends that connection only.
 using ProtocolFactory = Function<std::shared_ptr<Protocol>()>;
 /// Takes the application's protocol and gives the one to attach to the socket: where TLS, PROXY
-/// protocol, idle limits and logs are put in between. Called once a connection. Copyable, so that
-/// options are.
-using ProtocolWrap = std::function<std::shared_ptr<Protocol>(std::shared_ptr<Protocol>)>;
+/// protocol, idle limits and logs are put in between. Called once a connection.
+using ProtocolWrap = Function<std::shared_ptr<Protocol>(std::shared_ptr<Protocol>)>;
 
 /// What all listening sockets have in common.
 struct ListenOptions {

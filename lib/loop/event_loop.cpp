@@ -74,6 +74,9 @@ void EventLoop::run_forever() {
     }
   } running(*this);
   s.stop_issued = false;
+  collect_mail();
+  // A stop before the run: what is ready now is its one batch.
+  if (s.stopping) s.generation = s.ready.size();
   if (s.stopping || !s.ready.empty()) kernel_->request_drain();
   kernel_->run();
 }
@@ -103,9 +106,10 @@ void EventLoop::stop() {
   LoopState& s = *state_;
   if (s.closed() || s.stopping) return;
   s.stopping = true;
+  if (!s.running) return;
   // What is ready now is the last batch, unless a batch is under way.
   if (s.generation == 0) s.generation = s.ready.size();
-  if (s.running && !s.draining) kernel_->request_drain();
+  if (!s.draining) kernel_->request_drain();
 }
 
 bool EventLoop::is_running() const noexcept {

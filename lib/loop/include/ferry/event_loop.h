@@ -154,7 +154,7 @@ class EventLoop final : private Kernel::Client {
   template <std::invocable F>
   Handle call_soon(F&& callback, SourceLocation where = SourceLocation::current()) {
     Handle handle;
-    put(prepare_soon(where, handle), std::forward<F>(callback));
+    put(prepare_soon(where, handle), handle, std::forward<F>(callback));
     return handle;
   }
   /// The same from any thread. Throws std::logic_error if the loop is closed.
@@ -170,7 +170,7 @@ class EventLoop final : private Kernel::Client {
   TimerHandle call_at(TimePoint when, F&& callback,
                       SourceLocation where = SourceLocation::current()) {
     TimerHandle handle;
-    put(prepare_timer(when, where, handle), std::forward<F>(callback));
+    put(prepare_timer(when, where, handle), handle, std::forward<F>(callback));
     return handle;
   }
   /// The kernel's monotonic clock, read now.
@@ -182,7 +182,9 @@ class EventLoop final : private Kernel::Client {
     return Future<T>(*this);
   }
 
-  // -- descriptors (level-triggered: called each turn as long as the descriptor is ready)
+  // -- descriptors (level-triggered: called each turn as long as the descriptor is ready). Where
+  // both
+  //    are registered on one descriptor a call may come too often, so make it non-blocking.
   /// Registering again replaces the callback. Throws std::logic_error if a transport of this loop
   /// uses `fd`, std::system_error if the kernel cannot watch it.
   void add_reader(int fd, Function<void()> callback);
@@ -269,8 +271,15 @@ class EventLoop final : private Kernel::Client {
   void run_until_done(Function<FutureState::CallbackId(FutureState::Callback)> subscribe,
                       FutureState& state);
   // Callbacks are made where they wait, in a queue's or a timer's own memory, and not moved there.
-  template <class F>
-  static void put(Function<void()>& place, F&& callback) {
+  template <class H, class F>
+  static void put(Function<void()>& place, H& handle, F&& callback) {
+    struct CancelUnlessPut {
+      Function<void()>& place;
+      H& handle;
+      ~CancelUnlessPut() {
+        if (!place) handle.cancel();
+      }
+    } guard{place, handle};
     place.emplace(std::forward<F>(callback));
     if (!place) throw std::invalid_argument("the callback is empty");
   }

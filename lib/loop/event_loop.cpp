@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 #include <stdexcept>
+#include <utility>
+#include <vector>
 
 namespace ferry {
 
@@ -139,6 +141,15 @@ void EventLoop::close() {
   while (!s.signals.empty()) remove_signal_handler(s.signals.begin()->first);
   s.ready.clear();
   s.timers.clear();
+  {
+    // Nothing will ever be called, and futures that wait for each other must not keep each other.
+    std::vector<std::vector<FutureState::Entry>> callbacks;
+    std::vector<Function<void()>> hooks;
+    for (FutureState* future = s.futures; future; future = future->next_) {
+      callbacks.push_back(std::exchange(future->callbacks_, {}));
+      hooks.push_back(std::exchange(future->cancel_hook_, nullptr));
+    }
+  }
   s.executors = {};
   s.resolver.reset();
   s.mailbox->attention |= MailboxState::closed;

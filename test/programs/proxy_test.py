@@ -302,6 +302,8 @@ class Limits(ProxyTest):
         self.end(proxy, accepted=40, failed=0)
 
     def test_OutOfDescriptorsItWaitsAndGoesOn(self):
+        if harness.settings.get('sanitized'):
+            self.skipTest('without a descriptor for a pipe UBSan takes every object for a bad one')
         proxy, port = self.proxy(self.echo_server())
         # Its limit is lowered behind its back: not even what it counts on is there.
         hard = resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE)[1]

@@ -122,9 +122,9 @@ class Build:
                 and os.path.relpath(target["defined_in"], ROOT).startswith(folders)]
 
     def needed_by(self, *names):
-        """The targets that the tests of these names need."""
+        """The targets that the tests of these names need, or all tests."""
         by_id = {target["id"]: target["filename"] for target in self.introspect("--targets")}
-        tests = [test for test in self.introspect("--tests") if test["name"] in names]
+        tests = [test for test in self.introspect("--tests") if test["name"] in names or not names]
         if missing := set(names) - {test["name"] for test in tests}:
             raise BuildFailed(f"no test is called {', '.join(sorted(missing))}")
         needed = {os.path.relpath(filename, self.folder)
@@ -246,11 +246,13 @@ SANITIZED = ["-Dbuildtype=plain", "-Doptimization=1"]
 
 def asan():
     """everything under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer"""
+    # The check of vptrs opens a pipe to look at memory, and calls everything wrong when descriptors have
+    # run out, as some tests make them.
     build = Build("asan", ["-Db_sanitize=address,undefined", *SANITIZED,
-                           "-Dcpp_args=-g1 -fno-sanitize-recover=all"])
+                           "-Dcpp_args=-g1 -fno-sanitize-recover=all -fno-sanitize=vptr"])
     build.configure()
     yield
-    build.compile()
+    build.compile(build.needed_by())
     yield
     yield build.test(patience=4, environment={
         "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1:"

@@ -39,14 +39,6 @@ class DescriptorLimit {
   rlimit old_{};
 };
 
-/// GCC's check of virtual calls (-fsanitize=vptr) opens a pipe to find out what memory is readable,
-/// and takes its failure for a bad object.
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kChecksNeedDescriptors = true;
-#else
-constexpr bool kChecksNeedDescriptors = false;
-#endif
-
 class Descriptors : public FaultTest {
  protected:
   /// Connects and waits until the connection is made, one echo is done and all is closed.
@@ -54,7 +46,6 @@ class Descriptors : public FaultTest {
 };
 
 TEST_F(Descriptors, OutOfDescriptorsAServerReportsRestsAndGoesOn) {
-  if (kChecksNeedDescriptors) GTEST_SKIP() << "the sanitizers need descriptors themselves";
   constexpr std::size_t kClients = 12;
   constexpr std::size_t kSpare = 5;
   RecordingFactory<> made;
@@ -102,7 +93,6 @@ TEST_F(Descriptors, OutOfDescriptorsAServerReportsRestsAndGoesOn) {
 }
 
 TEST_F(Descriptors, OutOfDescriptorsConnectFailsAndTheLoopLives) {
-  if (kChecksNeedDescriptors) GTEST_SKIP() << "the sanitizers need descriptors themselves";
   auto server = serve([] { return std::make_shared<Echo>(); });
   ConnectOptions options;
   options.host = "127.0.0.1";

@@ -2,7 +2,7 @@
 # The micro benchmarks:  sh bench/micro.sh [FILTER]     (a regular expression on "row/who")
 #
 # Builds release and prints a table: nanoseconds, medians of REPETITIONS (5) runs of one thread,
-# pinned to one core. The raw figures go to build-release/micro-*.json.
+# pinned to one core. The raw figures go to build-release/micro_benchmarks*.json.
 set -eu
 cd "$(dirname "$0")/.."
 sh test/setup.sh bench
@@ -29,7 +29,10 @@ for program in $programs; do
   taskset -c "${CORE:-$(($(nproc) - 1))}" "$build/$program" --benchmark_filter="${1:-.}" \
     --benchmark_repetitions="${REPETITIONS:-5}" --benchmark_min_time=0.1 \
     --benchmark_report_aggregates_only=true \
-    --benchmark_out="$result" --benchmark_out_format=json >/dev/null
+    --benchmark_out="$result" --benchmark_out_format=json >/dev/null 2>"$result.log" || {
+    cat "$result.log" >&2
+    exit 1
+  }
 done
 # shellcheck disable=SC2086
 python3 -B bench/micro/table.py $results

@@ -51,7 +51,7 @@ void fatal(LoopState* state, std::string_view message) noexcept {
 std::string ExceptionContext::to_string() const {
   std::string text = message;
   if (const std::string what = describe(exception); !what.empty()) text += ": " + what;
-  if (error) text += ": " + error.message();
+  if (error && !exception) text += ": " + error.message();  // else the exception has said it
   if (where.line() != 0) text += " (scheduled at " + location(where) + ")";
   if (!original.empty()) text += "; it was handling: " + original;
   return text;

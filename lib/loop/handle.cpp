@@ -12,7 +12,7 @@ void Handle::cancel() {
 }
 
 void TimerHandle::cancel() {
-  if (!node_ || loop_->is_closed()) return;
+  if (!node_) return;
   if (loop_->state_->timers.cancel(*node_, ticket_)) cancelled_ = true;
 }
 

@@ -34,10 +34,7 @@ bool TimerQueue::cancel(TimerNode& timer, std::uint64_t ticket) {
   timer.armed = false;
   --armed_;
   drop_entry(timer);
-  // Last: what the callback captured may do anything in its destructor.
-  Function<void()> callback = std::move(timer.callback);
-  free(timer);
-  purge_if_stale();
+  release(timer);
   return true;
 }
 
@@ -53,9 +50,7 @@ void TimerQueue::remove(TimerNode& timer) {
   timer.owner = nullptr;
   if (timer.running) return;  // `fired` frees it when its callback has returned
   drop_entry(timer);
-  Function<void()> callback = std::move(timer.callback);
-  free(timer);
-  purge_if_stale();
+  release(timer);
 }
 
 void TimerQueue::set(TimerNode& timer, TimePoint when) {
@@ -117,29 +112,28 @@ void TimerQueue::fired(TimerNode& timer) {
   timer.running = false;
   if (timer.owner) return;
   drop_entry(timer);
-  Function<void()> callback = std::move(timer.callback);
-  free(timer);
+  release(timer);
 }
 
 void TimerQueue::clear() {
-  heap_.clear();
-  stale_ = 0;
-  std::fill(live_.begin(), live_.end(), 0);
-  for (std::size_t i = 0; i < chunks_.size() * kChunk; ++i) {
-    TimerNode& timer = node(static_cast<std::uint32_t>(i));
-    if (Timer* owner = std::exchange(timer.owner, nullptr)) {
-      owner->loop_ = nullptr;
-      owner->node_ = nullptr;
+  do {  // again, should a destructor set a timer
+    heap_.clear();
+    stale_ = armed_ = 0;
+    std::fill(live_.begin(), live_.end(), 0);
+    for (std::uint32_t slot = 0; slot < live_.size(); ++slot) {
+      TimerNode& timer = node(slot);
+      if (Timer* owner = std::exchange(timer.owner, nullptr)) {
+        owner->loop_ = nullptr;
+        owner->node_ = nullptr;
+      }
+      timer.armed = false;
+      timer.ticket = 0;
+      timer.callback.reset();
     }
-    timer.armed = false;
-    timer.ticket = 0;
-    timer.callback.reset();
-  }
-  armed_ = 0;
-  heap_.clear();
+  } while (armed_ > 0);
+  // The nodes stay, so that a handle of a closed loop still finds that it is too late.
   free_.clear();
-  chunks_.clear();
-  live_.clear();
+  for (std::uint32_t slot = 0; slot < live_.size(); ++slot) free_.push_back(slot);
 }
 
 TimerNode& TimerQueue::allocate() {
@@ -158,10 +152,11 @@ TimerNode& TimerQueue::allocate() {
   return timer;
 }
 
-void TimerQueue::free(TimerNode& timer) noexcept {
-  timer.owner = nullptr;
-  timer.ticket = 0;
+/// The callback goes before the node is free: its destructor may do anything, also set timers.
+void TimerQueue::release(TimerNode& timer) {
+  timer.callback.reset();
   free_.push_back(timer.slot);  // reserved by `allocate`
+  purge_if_stale();
 }
 
 void TimerQueue::set_order(TimerNode& timer) noexcept {
@@ -216,7 +211,7 @@ void TimerQueue::sift_down(std::size_t index, Entry entry) noexcept {
 }
 
 void TimerQueue::purge_if_stale() {
-  if (stale_ <= 2 * (heap_.size() - stale_) + 256) return;
+  if (stale_ <= 4 * (heap_.size() - stale_) + 256) return;
   std::erase_if(heap_, [this](const Entry& entry) { return !live(entry); });
   stale_ = 0;
   for (std::size_t i = heap_.size() / 4 + 1; i-- > 0;) {

@@ -29,7 +29,7 @@ struct alignas(64) TimerNode {
 
 /// All timers of a loop: a 4-ary heap of small entries beside a pool of nodes. Cancelling touches
 /// the node only and leaves a stale entry behind, which goes when it surfaces or when stale entries
-/// outnumber live ones two to one. Pushing a deadline back leaves the entry where it is, to be
+/// outnumber live ones four to one. Pushing a deadline back leaves the entry where it is, to be
 /// moved when it surfaces.
 class TimerQueue {
  public:
@@ -76,7 +76,7 @@ class TimerQueue {
   bool live(const Entry& entry) const noexcept { return live_[entry.slot] == entry.order; }
   TimerNode& node(std::uint32_t slot) noexcept { return chunks_[slot / kChunk][slot % kChunk]; }
   TimerNode& allocate();
-  void free(TimerNode& node) noexcept;
+  void release(TimerNode& node);
   void set_order(TimerNode& node) noexcept;
   void insert(TimerNode& node);
   void drop_entry(TimerNode& node) noexcept;

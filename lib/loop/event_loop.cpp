@@ -81,7 +81,7 @@ void EventLoop::run_forever() {
   s.stop_issued = false;
   collect_mail();
   // A stop before the run: what is ready now is its one batch.
-  if (s.stopping) s.generation = ready_.size();
+  if (s.stopping) s.batch_end = ready_.pushed();
   if (s.stopping || !ready_.empty()) request_drain();
   kernel_->run();
 }
@@ -113,7 +113,7 @@ void EventLoop::stop() {
   s.stopping = true;
   if (!s.running) return;
   // What is ready now is the last batch, unless a batch is under way.
-  if (s.generation == 0) s.generation = ready_.size();
+  if (!s.draining) s.batch_end = ready_.pushed();
   request_drain();
 }
 
@@ -226,52 +226,41 @@ void EventLoop::collect_mail() {
 
 void EventLoop::on_drain() {
   LoopState& s = *state_;
-  drain_requested_ = true;
   struct Turn {
     EventLoop& loop;
     LoopState& s;
-    std::size_t ran = 0;  // callbacks of the batch under way, since it was last counted
-
-    void count() {
-      s.generation -= ran;
-      s.callbacks += std::exchange(ran, 0);
+    explicit Turn(EventLoop& l) : loop(l), s(*l.state_) {
+      loop.drain_requested_ = s.draining = true;
     }
     // Also when a LoopExit passes: the rest must not be forgotten.
     ~Turn() {
-      count();
       loop.ready_.rewind();
-      loop.drain_requested_ = false;
+      loop.drain_requested_ = s.draining = false;
       if (!s.stop_issued && (!loop.ready_.empty() || s.stopping)) loop.request_drain();
     }
-  } turn{*this, s};
+  } turn(*this);
 
   collect_mail();
   if (s.stop_issued) return;  // what came after the last batch waits for the next run
   ++s.turns;
   const bool timed = s.debug();
-  for (std::size_t budget = kCallbacksPerTurn; budget > 0;) {
-    if (s.generation == 0) {
+  for (std::size_t budget = kCallbacksPerTurn; budget > 0; --budget) {
+    if (ready_.taken() >= s.batch_end) {
       if (s.stopping) {
         s.stop_issued = true;
         kernel_->stop();
         return;
       }
-      s.generation = ready_.size();
-      if (s.generation == 0) return;
+      if (ready_.empty()) return;
+      s.batch_end = ready_.pushed();
     }
-    const std::size_t batch = std::min(s.generation, budget);
-    budget -= batch;
-    while (turn.ran < batch) {
-      ++turn.ran;
-      ready_.run_front([this, timed](ReadySlot& slot) {
-        if (timed) [[unlikely]] {
-          run_timed(slot.callback, slot.where);
-        } else {
-          run_callback(slot.callback, slot.where);
-        }
-      });
-    }
-    turn.count();
+    ready_.run_front([this, timed](ReadySlot& slot) {
+      if (timed) [[unlikely]] {
+        run_timed(slot.callback, slot.where);
+      } else {
+        run_callback(slot.callback, slot.where);
+      }
+    });
   }
 }
 
@@ -374,7 +363,7 @@ LoopStats EventLoop::stats() const {
   stats.futures = s.future_count;
   stats.signal_handlers = s.signals.size();
   stats.turns = s.turns;
-  stats.callbacks = s.callbacks;
+  stats.callbacks = ready_.taken();
   return stats;
 }
 

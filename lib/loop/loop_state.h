@@ -22,11 +22,12 @@ inline constexpr std::size_t kCallbacksPerTurn = 61;
 struct LoopState {
   TimerQueue timers;
   TimePoint timer_armed = TimePoint::max();  // what the kernel's timer is set to
-  std::size_t generation = 0;  // callbacks of the batch under way that have not run yet
+  std::uint64_t batch_end = 0;  // the last callback of the batch under way, as the queue counts
 
   bool running = false;
   bool closing = false;
   bool stopping = false;
+  bool draining = false;     // a batch is under way, one of its callbacks on the stack
   bool stop_issued = false;  // the kernel has been told
   std::thread::id thread;    // the one that runs the loop
   unsigned fork_generation = 0;
@@ -43,7 +44,6 @@ struct LoopState {
   std::size_t resource_counts[4] = {};
   std::size_t future_count = 0;
   std::uint64_t turns = 0;
-  std::uint64_t callbacks = 0;
 
   // Shared, so that a handler may replace itself while it runs.
   std::shared_ptr<ExceptionHandler> exception_handler;

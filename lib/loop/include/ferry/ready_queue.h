@@ -34,8 +34,11 @@ class ReadyQueue {
     free_chain(spare_);
   }
 
-  bool empty() const noexcept { return size_ == 0; }
-  std::size_t size() const noexcept { return size_; }
+  bool empty() const noexcept { return pushed_ == taken_; }
+  std::size_t size() const noexcept { return static_cast<std::size_t>(pushed_ - taken_); }
+  /// How many were ever put in and taken out; the ticket of a slot is its number.
+  std::uint64_t pushed() const noexcept { return pushed_; }
+  std::uint64_t taken() const noexcept { return taken_; }
 
   /// A slot at the back, whose callback is to be put into it before anything runs.
   ReadySlot& push(SourceLocation where) {
@@ -43,8 +46,7 @@ class ReadyQueue {
       extend();
     ReadySlot& slot = *back_++;
     slot.where = where;
-    slot.ticket = ++last_ticket_;
-    ++size_;
+    slot.ticket = ++pushed_;
     return slot;
   }
 
@@ -63,7 +65,7 @@ class ReadyQueue {
     };
     ReadySlot& slot = *front_;
     slot.ticket = 0;
-    --size_;
+    ++taken_;
     Finish finish{*this, slot};
     if (slot.callback) run(slot);
   }
@@ -75,7 +77,7 @@ class ReadyQueue {
 
   /// Destroys all callbacks without running them, also those that a destructor queues.
   void clear() {
-    while (size_ > 0) run_front([](ReadySlot&) {});
+    while (!empty()) run_front([](ReadySlot&) {});
   }
 
  private:
@@ -110,8 +112,8 @@ class ReadyQueue {
   Block* front_block_ = nullptr;
   Block* back_block_ = nullptr;
   Block* spare_ = nullptr;
-  std::size_t size_ = 0;
-  std::uint64_t last_ticket_ = 0;
+  std::uint64_t pushed_ = 0;
+  std::uint64_t taken_ = 0;
 };
 
 }  // namespace ferry

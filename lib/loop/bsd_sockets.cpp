@@ -40,6 +40,18 @@ bool IoResult::would_block() const noexcept {
   return error == EAGAIN || (EWOULDBLOCK != EAGAIN && error == EWOULDBLOCK);
 }
 
+IoResult Kernel::recv_datagrams(int, std::span<IncomingDatagram>) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::send_datagrams(int, std::span<const OutgoingDatagram>) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::set_membership(int, const Address&, unsigned, bool) {
+  return {-1, EOPNOTSUPP};
+}
+
 IoResult BsdSockets::socket(int family, int type, int protocol) {
   return result(::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
 }

@@ -22,6 +22,9 @@ class BsdSockets : public Kernel {
   IoResult set_option(int fd, int level, int name, int value) override;
   IoResult get_option(int fd, int level, int name, int& value) override;
   IoResult adopt(int fd) override;
+  IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
+  IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
+  IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override;
 };
 
 }  // namespace ferry

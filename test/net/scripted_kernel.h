@@ -20,7 +20,7 @@ class ScriptedKernel final : public Kernel {
   /// The kernel below: what a test's own sockets should use, so that they are in no script.
   Kernel& inner() noexcept { return *inner_; }
 
-  // -- sends
+  // -- sends; for send_datagrams, what is said of bytes holds for places
   /// From now on only so many more bytes go out; then sends say EAGAIN and writability is not
   /// reported, as with a peer that does not read.
   void block_sends(std::size_t after = 0);
@@ -73,6 +73,11 @@ class ScriptedKernel final : public Kernel {
   IoResult set_option(int fd, int level, int name, int value) override;
   IoResult get_option(int fd, int level, int name, int& value) override;
   IoResult adopt(int fd) override { return inner_->adopt(fd); }
+  IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
+  IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
+  IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override {
+    return inner_->set_membership(fd, group, interface, join);
+  }
 
  private:
   class Watch;

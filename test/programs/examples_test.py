@@ -51,6 +51,18 @@ class Echo(ExampleTest):
         self.assertEqual(server.wait(), 0)
 
 
+class UdpEcho(ExampleTest):
+    def test_TheServerSendsDatagramsBack(self):
+        server, port = self.serve('udp_echo')
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.settimeout(harness.PATIENCE)
+            peer.connect(('127.0.0.1', port))
+            for datagram in [b'hello', b'', bytes(range(256)) * 255]:
+                peer.send(datagram)
+                self.assertEqual(peer.recv(65536), datagram)
+        self.assertEqual(server.terminate(), 0)
+
+
 class Chat(ExampleTest):
     def join(self, port):
         member = self.connect(port)

@@ -247,6 +247,12 @@ class EventLoop final : private Kernel::Client {
     if (!receive_buffer_) allocate_receive_buffer();
     return {receive_buffer_.get(), kReceiveBufferSize};
   }
+  /// The same for datagrams: room for a batch of large ones, 2 MiB of which only what they fill is
+  /// ever touched.
+  MutableBytes datagram_buffer() {
+    if (!datagram_buffer_) allocate_datagram_buffer();
+    return {datagram_buffer_.get(), kDatagramBufferSize};
+  }
   /// The one buffer that gathers what the connection whose callback runs writes; empty in between.
   Buffer& gather_buffer() noexcept { return gather_buffer_; }
   /// Marks `fd` as a transport's, which add_reader and its kin refuse to touch.
@@ -286,12 +292,15 @@ class EventLoop final : private Kernel::Client {
   Resolver& resolver();
 
   void allocate_receive_buffer();
+  void allocate_datagram_buffer();
 
   static constexpr std::size_t kReceiveBufferSize = 256 * 1024;
+  static constexpr std::size_t kDatagramBufferSize = (2 * 1024 + 8) * 1024;
 
   std::unique_ptr<Kernel> kernel_;
   std::unique_ptr<LoopState> state_;
   std::unique_ptr<std::byte[]> receive_buffer_;
+  std::unique_ptr<std::byte[]> datagram_buffer_;
   Buffer gather_buffer_;
 };
 

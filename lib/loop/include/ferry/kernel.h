@@ -28,6 +28,41 @@ struct IoResult {
   std::error_code code() const noexcept { return {error, std::system_category()}; }
 };
 
+/// What is known of a datagram beside its bytes.
+struct DatagramInfo {
+  /// Who sent it, or who is to get it. Empty or unnamed for a unix socket without a name.
+  Address peer{};
+  /// Which of this machine's addresses it came to, or shall come from; empty: not known, any.
+  Address local{};
+  /// The IPv4 TOS or IPv6 traffic class byte: DSCP in the upper six bits (RFC 2474), ECN in the
+  /// lower two (RFC 3168); -1: not known, the socket's own.
+  int tos = -1;
+};
+
+/// A place for a datagram to be received, and what the kernel put there.
+struct IncomingDatagram {
+  MutableBytes buffer{};  ///< Where its bytes go.
+  /// Bytes and peer are all that is wanted. To be set for unix sockets, whose peers could otherwise
+  /// put descriptors into this process (SCM_RIGHTS, unix(7)).
+  bool plain = false;
+  std::size_t size = 0;  ///< How many bytes came.
+  /// Not 0: `size` bytes are several datagrams from one peer, each of so many bytes, the last one
+  /// perhaps of fewer (UDP_GRO, see udp(7)).
+  std::size_t segment = 0;
+  bool truncated = false;  ///< The datagram was larger than `buffer`.
+  DatagramInfo info{};
+};
+
+/// A datagram to be sent. Everything that is pointed at belongs to the caller of send_datagrams.
+struct OutgoingDatagram {
+  BytesView bytes{};
+  /// Not 0: several datagrams of so many bytes each, the last one perhaps of fewer (UDP_SEGMENT).
+  std::size_t segment = 0;
+  const Address* to = nullptr;    ///< Null: the peer it is connected to.
+  const Address* from = nullptr;  ///< As DatagramInfo::local; null: any.
+  int tos = -1;                   ///< As DatagramInfo::tos.
+};
+
 enum class Direction { read, write };
 
 /// The readiness of one descriptor, on behalf of one listener.
@@ -142,7 +177,19 @@ class Kernel {
   /// Makes a socket that was opened elsewhere fit for this kernel: non-blocking, close-on-exec.
   virtual IoResult adopt(int fd) { return {fd, 0}; }
 
+  // -- datagrams; a kernel may do without them
+  /// Receives what is there, at most one a place and kMaxDatagrams (recvmmsg(2)). The count; if it
+  /// is less than there were places, nothing is left to read.
+  virtual IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into);
+  /// Sends them in order, at most kMaxDatagrams (sendmmsg(2)). The count sent; an error is the
+  /// first datagram's.
+  virtual IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams);
+  /// Joins a multicast group or leaves it (MCAST_JOIN_GROUP, ip(7), ipv6(7)), on the interface of
+  /// that index; 0: the system's choice.
+  virtual IoResult set_membership(int fd, const Address& group, unsigned interface, bool join);
+
   static constexpr std::size_t kMaxPieces = 64;
+  static constexpr std::size_t kMaxDatagrams = 64;
 };
 
 /// The kernel that ships: Asio's reactor (epoll, kqueue) and scheduler, BSD sockets.

@@ -1,8 +1,10 @@
 #pragma once
 
-// Everything of the callback layer: loop, transports, protocols, servers, connections, relay.
+// Everything of the callback layer: loop, transports, protocols, servers, connections, datagrams,
+// relay.
 #include <ferry/buffer.h>
 #include <ferry/connect.h>
+#include <ferry/datagram.h>
 #include <ferry/event_loop.h>
 #include <ferry/protocol.h>
 #include <ferry/relay.h>

@@ -11,12 +11,13 @@ set -eu
 export LC_ALL=C
 
 purpose=${1:-test}
-needed='g++ meson ninja-build libasio-dev libssl-dev libcli11-dev pkg-config'
+# GoogleTest also to build: one build directory serves all, and Meson looks for it when it is made.
+needed='g++ meson ninja-build libasio-dev libssl-dev libcli11-dev libgtest-dev pkg-config'
 optional=''
 case $purpose in
   build) ;;
   test)
-    needed="$needed git libgtest-dev libgmock-dev clang clang-format python3"
+    needed="$needed git libgmock-dev clang clang-format python3"
     optional='libclang-rt-14-dev ccache'
     ;;
   bench)

@@ -4,3 +4,27 @@
 #include <cstddef>
 
 #include <asio/impl/src.hpp>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace ferry {
+
+/// In a forked child: puts a pipe of its own in the place of the one through which Asio's signal
+/// handler talks to the loops, or a signal to the child would run the parent's handlers. Asio's
+/// notify_fork does the same, but must be told before the fork, with every loop standing still.
+/// Async-signal-safe. The state has no public name; it is the same in Asio 1.12 to 1.38.
+void renew_signal_pipe() noexcept {
+  const asio::detail::signal_state* state = asio::detail::get_signal_state();
+  int ends[2];
+  if (state->read_descriptor_ < 0 || ::pipe(ends) != 0) return;
+  const int old[2] = {state->read_descriptor_, state->write_descriptor_};
+  for (int i = 0; i < 2; ++i) {
+    ::fcntl(ends[i], F_SETFL, O_NONBLOCK);
+    ::dup2(ends[i], old[i]);
+    ::fcntl(old[i], F_SETFD, FD_CLOEXEC);
+    ::close(ends[i]);
+  }
+}
+
+}  // namespace ferry

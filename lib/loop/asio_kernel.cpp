@@ -17,13 +17,21 @@ std::unique_ptr<Kernel> make_asio_kernel() {
 }
 
 void AsioKernel::run() {
+  // Counted when it is left: a stop from before it begins is meant for it.
+  struct Leave {
+    std::uint64_t& run;
+    ~Leave() { ++run; }
+  } leave{run_};
   io_.restart();
   io_.run();
 }
 
 void AsioKernel::stop() {
   // Behind all that the last poll harvested, so that none of it waits for the next run.
-  asio::post(io_, [this] { io_.stop(); });
+  // Only of this run: should a LoopExit end it first, the next one is not meant.
+  asio::post(io_, [this, run = run_] {
+    if (run == run_) io_.stop();
+  });
 }
 
 void AsioKernel::request_drain() {

@@ -100,6 +100,7 @@ class AsioKernel final : public BsdSockets {
   asio::steady_timer timer_;
   std::optional<asio::signal_set> signals_;
   Client* client_ = nullptr;
+  std::uint64_t run_ = 0;
   bool drain_posted_ = false;
   std::atomic<bool> wake_posted_ = false;
   std::uint64_t timer_setting_ = 0;  // tells a wait that was replaced from the one that counts

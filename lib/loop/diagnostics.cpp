@@ -8,6 +8,8 @@
 
 namespace ferry {
 
+void renew_signal_pipe() noexcept;  // asio_impl.cpp
+
 namespace {
 
 std::atomic<unsigned> g_fork_generation{1};
@@ -32,8 +34,10 @@ std::string location(SourceLocation where) {
 }  // namespace
 
 unsigned fork_generation() noexcept {
-  static const int registered =
-      pthread_atfork(nullptr, nullptr, [] { g_fork_generation.fetch_add(1); });
+  static const int registered = pthread_atfork(nullptr, nullptr, [] {
+    g_fork_generation.fetch_add(1);
+    renew_signal_pipe();
+  });
   static_cast<void>(registered);
   return g_fork_generation.load(std::memory_order_relaxed);
 }

@@ -2,8 +2,11 @@
 
 #include <ferry/event_loop.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
+#include <utility>
+#include <vector>
 
 namespace ferry {
 
@@ -34,7 +37,9 @@ EventLoop& get_running_loop() {
 EventLoop::EventLoop(LoopOptions options) : EventLoop(make_asio_kernel(), options) {}
 
 EventLoop::EventLoop(std::unique_ptr<Kernel> kernel, LoopOptions options)
-    : kernel_(std::move(kernel)), state_(std::make_unique<LoopState>(*this)) {
+    : kernel_(std::move(kernel)),
+      state_(std::make_unique<LoopState>(*this)),
+      attention_(&state_->mailbox->attention) {
   state_->fork_generation = fork_generation();
   state_->mailbox->kernel = kernel_.get();
   set_debug(options.debug.value_or(debug_from_environment()));
@@ -74,7 +79,10 @@ void EventLoop::run_forever() {
     }
   } running(*this);
   s.stop_issued = false;
-  if (s.stopping || !s.ready.empty()) kernel_->request_drain();
+  collect_mail();
+  // A stop before the run: what is ready now is its one batch.
+  if (s.stopping) s.generation = ready_.size();
+  if (s.stopping || !ready_.empty()) request_drain();
   kernel_->run();
 }
 
@@ -103,9 +111,10 @@ void EventLoop::stop() {
   LoopState& s = *state_;
   if (s.closed() || s.stopping) return;
   s.stopping = true;
+  if (!s.running) return;
   // What is ready now is the last batch, unless a batch is under way.
-  if (s.generation == 0) s.generation = s.ready.size();
-  if (s.running && !s.draining) kernel_->request_drain();
+  if (s.generation == 0) s.generation = ready_.size();
+  request_drain();
 }
 
 bool EventLoop::is_running() const noexcept {
@@ -133,26 +142,34 @@ void EventLoop::close() {
   }
   s.descriptors.clear();
   while (!s.signals.empty()) remove_signal_handler(s.signals.begin()->first);
-  s.ready.clear();
+  ready_.clear();
   s.timers.clear();
+  {
+    // Nothing will ever be called, and futures that wait for each other must not keep each other.
+    std::vector<std::vector<FutureState::Entry>> callbacks;
+    std::vector<Function<void()>> hooks;
+    for (FutureState* future = s.futures; future; future = future->next_) {
+      callbacks.push_back(std::exchange(future->callbacks_, {}));
+      hooks.push_back(std::exchange(future->cancel_hook_, nullptr));
+    }
+  }
   s.executors = {};
   s.resolver.reset();
   s.mailbox->attention |= MailboxState::closed;
-  s.ready.clear();
+  ready_.clear();
 }
 
 // -- callbacks and time
 
-Function<void()>& EventLoop::prepare_soon(SourceLocation where, Handle& handle) {
-  LoopState& s = *state_;
-  if (s.mailbox->attention.load(std::memory_order_relaxed) != 0) [[unlikely]] {
-    check_usable("call_soon");
-    collect_mail();
-  }
-  ReadySlot& slot = s.ready.push(where);
-  if (!s.draining && s.running) kernel_->request_drain();
-  handle = {slot, slot.ticket};
-  return slot.callback;
+void EventLoop::attend() {
+  check_usable("call_soon");
+  collect_mail();
+}
+
+void EventLoop::request_drain() {
+  if (drain_requested_ || !state_->running) return;
+  drain_requested_ = true;
+  kernel_->request_drain();
 }
 
 void EventLoop::call_soon_threadsafe(Function<void()> callback, SourceLocation where) {
@@ -201,49 +218,60 @@ void EventLoop::collect_mail() {
     letters.swap(s.mailbox->letters);
     s.mailbox->attention &= ~unsigned{MailboxState::mail};
   }
-  for (auto& letter : letters) s.ready.push(letter.where).callback = std::move(letter.callback);
-  if (!letters.empty() && !s.draining && s.running) kernel_->request_drain();
+  for (auto& letter : letters) ready_.push(letter.where).callback = std::move(letter.callback);
+  if (!letters.empty()) request_drain();
 }
 
 // -- what the kernel calls
 
 void EventLoop::on_drain() {
   LoopState& s = *state_;
-  collect_mail();
-  if (s.stop_issued) return;  // what came after the last batch waits for the next run
-
-  struct Draining {
+  drain_requested_ = true;
+  struct Turn {
     EventLoop& loop;
     LoopState& s;
-    explicit Draining(EventLoop& l) : loop(l), s(*l.state_) { s.draining = true; }
-    // Also when a LoopExit passes: the rest must not be forgotten.
-    ~Draining() {
-      s.draining = false;
-      if (!s.stop_issued && (!s.ready.empty() || s.stopping)) loop.kernel_->request_drain();
-    }
-  } draining(*this);
+    std::size_t ran = 0;  // callbacks of the batch under way, since it was last counted
 
+    void count() {
+      s.generation -= ran;
+      s.callbacks += std::exchange(ran, 0);
+    }
+    // Also when a LoopExit passes: the rest must not be forgotten.
+    ~Turn() {
+      count();
+      loop.ready_.rewind();
+      loop.drain_requested_ = false;
+      if (!s.stop_issued && (!loop.ready_.empty() || s.stopping)) loop.request_drain();
+    }
+  } turn{*this, s};
+
+  collect_mail();
+  if (s.stop_issued) return;  // what came after the last batch waits for the next run
   ++s.turns;
   const bool timed = s.debug();
-  for (int budget = kCallbacksPerTurn; budget > 0; --budget) {
+  for (std::size_t budget = kCallbacksPerTurn; budget > 0;) {
     if (s.generation == 0) {
       if (s.stopping) {
         s.stop_issued = true;
         kernel_->stop();
         return;
       }
-      s.generation = s.ready.size();
+      s.generation = ready_.size();
       if (s.generation == 0) return;
     }
-    --s.generation;
-    ++s.callbacks;
-    s.ready.run_front([this, timed](ReadySlot& slot) {
-      if (timed) {
-        run_timed(slot.callback, slot.where);
-      } else {
-        run_callback(slot.callback, slot.where);
-      }
-    });
+    const std::size_t batch = std::min(s.generation, budget);
+    budget -= batch;
+    while (turn.ran < batch) {
+      ++turn.ran;
+      ready_.run_front([this, timed](ReadySlot& slot) {
+        if (timed) [[unlikely]] {
+          run_timed(slot.callback, slot.where);
+        } else {
+          run_callback(slot.callback, slot.where);
+        }
+      });
+    }
+    turn.count();
   }
 }
 
@@ -260,7 +288,7 @@ void EventLoop::on_timer() {
 
   const TimePoint now = kernel_->now();
   const std::uint32_t limit = s.timers.mark();
-  for (int budget = kCallbacksPerTurn; budget > 0; --budget) {
+  for (std::size_t budget = kCallbacksPerTurn; budget > 0; --budget) {
     TimerNode* node = s.timers.take_due(now, limit);
     if (!node) return;
     struct Fired {
@@ -340,7 +368,7 @@ void EventLoop::allocate_datagram_buffer() {
 LoopStats EventLoop::stats() const {
   const LoopState& s = *state_;
   LoopStats stats;
-  stats.ready = s.ready.size();
+  stats.ready = ready_.size();
   stats.timers = s.timers.size();
   stats.watches = s.descriptors.size();
   stats.transports = s.resource_counts[static_cast<std::size_t>(LoopResource::Kind::transport)];

@@ -105,10 +105,17 @@ void FutureState::schedule(std::vector<Entry> entries) {
     }
   };
   loop_->call_soon([reference = Reference(this), entries = std::move(entries)]() mutable {
-    for (Entry& entry : entries) {
+    for (auto entry = entries.begin(); entry != entries.end();) {
       // Gone before the next one runs, as a callback of its own would be.
-      Callback callback = std::move(entry.callback);
-      reference.state->loop_->run_callback([&] { callback(*reference.state); });
+      Callback callback = std::move(entry->callback);
+      ++entry;
+      try {
+        reference.state->loop_->run_callback([&] { callback(*reference.state); });
+      } catch (...) {  // LoopExit: the rest must not be forgotten
+        entries.erase(entries.begin(), entry);
+        reference.state->schedule(std::move(entries));
+        throw;
+      }
     }
   });
 }

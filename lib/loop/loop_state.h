@@ -3,7 +3,6 @@
 #include "executor_state.h"
 #include "fd_callbacks.h"
 #include "mailbox_state.h"
-#include "ready_queue.h"
 #include "timer_queue.h"
 
 #include <ferry/event_loop.h>
@@ -17,11 +16,10 @@
 namespace ferry {
 
 /// Callbacks run before I/O and timers get their turn (a prime, as tokio's: it beats no pattern).
-inline constexpr int kCallbacksPerTurn = 61;
+inline constexpr std::size_t kCallbacksPerTurn = 61;
 
 /// Everything an EventLoop keeps.
 struct LoopState {
-  ReadyQueue ready;
   TimerQueue timers;
   TimePoint timer_armed = TimePoint::max();  // what the kernel's timer is set to
   std::size_t generation = 0;  // callbacks of the batch under way that have not run yet
@@ -30,8 +28,7 @@ struct LoopState {
   bool closing = false;
   bool stopping = false;
   bool stop_issued = false;  // the kernel has been told
-  bool draining = false;
-  std::thread::id thread;  // the one that runs the loop
+  std::thread::id thread;    // the one that runs the loop
   unsigned fork_generation = 0;
 
   std::shared_ptr<MailboxState> mailbox = std::make_shared<MailboxState>();

@@ -63,7 +63,7 @@ void TimerQueue::set(TimerNode& timer, TimePoint when) {
   timer.armed = true;
   timer.when = when;
   set_order(timer);
-  if (live_[timer.slot] != 0 && timer.entry_when <= when) return;  // moves when it surfaces
+  if (live_[timer.slot] != 0 && timer.entry_when < when) return;  // moves when it surfaces
   drop_entry(timer);
   insert(timer);
   purge_if_stale();

@@ -40,12 +40,15 @@ void StreamTransport::read_ready(bool drain) {
     const bool buffered = slot_.get()->as_buffered() != nullptr;
     MutableBytes into;
     if (buffered) {
-      const bool got = slot_.get_buffer(*this, into);
+      const Protocol* const asked = slot_.get().get();
+      if (!slot_.get_buffer(*this, into)) {
+        return fail(make_error_code(errc::protocol_failed), "get_buffer");
+      }
       if (!is_reading()) {
         readable_ = true;  // it is still unread
         return;
       }
-      if (!got) return fail(make_error_code(errc::protocol_failed), "get_buffer");
+      if (slot_.get().get() != asked) continue;  // replaced, and its buffer may be gone
     } else {
       into = loop().receive_buffer();
       unpoison(into);

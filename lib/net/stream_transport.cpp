@@ -112,7 +112,12 @@ void StreamTransport::discard_input() {
 }
 
 void StreamTransport::on_loop_close() {
-  if (!closing_) set_error(make_error_code(errc::loop_closed), "close");
+  if (!closing_) {
+    set_error(make_error_code(errc::loop_closed), "close");
+    if (loop().debug()) {
+      loop().log(LogLevel::warning, "unclosed connection to " + peername_.to_string());
+    }
+  }
   aborted_ = true;
   lose();
 }

@@ -58,7 +58,7 @@ struct SimSocket {
   bool fin_received = false;
   bool shut_read = false;
   bool shut_write = false;
-  bool send_blocked = false;  // a send was refused or cut short: its end is an edge
+  bool send_blocked = false;  // somebody was told that it is full: the end of that is an edge
   int error = 0;              // what the next call, or SO_ERROR, reports
 
   bool is_unix() const noexcept { return family == AF_UNIX; }

@@ -277,7 +277,7 @@ IoResult SimSockets::send(SimSocket& socket, std::span<const BytesView> pieces) 
     return done(size);
   }
   std::size_t room = std::min(size, socket.space());
-  socket.send_blocked = room < size;
+  if (room < size) socket.send_blocked = true;
   if (room == 0) return fail(EAGAIN);
   const std::size_t sent = room;
   for (const BytesView& piece : pieces) {

@@ -8,18 +8,6 @@
 #include <cstdlib>
 
 namespace ferry::testing {
-namespace {
-
-/// Puts `flag` back when `run` is left, also by LoopExit.
-struct Running {
-  explicit Running(bool& flag) : flag_(flag) { flag_ = true; }
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
-  ~Running() { flag_ = false; }
-  bool& flag_;
-};
-
-}  // namespace
 
 void sim_fatal(const char* what, int fd) {
   std::fprintf(stderr, "ferry::testing::SimKernel: %s (descriptor %d)\n", what, fd);
@@ -60,7 +48,15 @@ void SimTurns::stop() {
 
 void SimTurns::run() {
   if (running_) sim_fatal("run was called inside run", -1);
-  Running running(running_);
+  // However it is left, by LoopExit too, a stop of this run is none of the next one.
+  struct Running {
+    SimTurns& turns;
+    explicit Running(SimTurns& t) : turns(t) { turns.running_ = true; }
+    ~Running() {
+      turns.running_ = false;
+      turns.stop_at_.reset();
+    }
+  } running(*this);
   bool stopped_before = stop_at_.has_value();
   for (;;) {
     if (hook_) hook_();
@@ -69,10 +65,7 @@ void SimTurns::run() {
     if (std::exchange(stopped_before, false)) stop_at_ = queued_;
     const std::uint64_t turn_end = queued_;
     while (delivered_ < turn_end && !stop_reached()) deliver_next();
-    if (stop_reached()) {
-      stop_at_.reset();
-      return;
-    }
+    if (stop_reached()) return;
   }
 }
 

@@ -12,8 +12,12 @@ SimWatch::SimWatch(SimTurns& turns, SimSocket& socket, Listener& listener)
   write_.edge = ready(Direction::write);
 }
 
-bool SimWatch::ready(Direction direction) const noexcept {
-  return direction == Direction::read ? socket_->readable() : socket_->writable();
+bool SimWatch::ready(Direction direction) noexcept {
+  if (direction == Direction::read) return socket_->readable();
+  const bool writable = socket_->writable();
+  // Who was told "not writable" is told when it is, as by Linux's poll; not only who tried.
+  if (!writable) socket_->send_blocked = true;
+  return writable;
 }
 
 bool SimWatch::drain_pending() const noexcept {

@@ -41,7 +41,7 @@ class SimWatch final : public FdWatch {
   };
   ~SimWatch() = default;
   Side& side(Direction direction) { return direction == Direction::read ? read_ : write_; }
-  bool ready(Direction direction) const noexcept;
+  bool ready(Direction direction) noexcept;
 
   SimTurns& turns_;
   SimSocket* socket_;  // null once closed

@@ -55,12 +55,12 @@ std::size_t ContractTest::write_until_paused(ConnectionRecord& near, ConnectionR
         }
         return near.writing_paused();
       },
-      60s);
+      20s);
   return written;
 }
 
 void ContractTest::run_until_lost(const ConnectionRecord& record) {
-  run_until([&] { return record.lost(); }, 60s);
+  run_until([&] { return record.lost(); });
 }
 
 void ContractTest::settle() {

@@ -30,9 +30,9 @@ ProtocolWrap noting(std::shared_ptr<Transport>& accepted) {
     Note(std::shared_ptr<Protocol> next, std::shared_ptr<Transport>& accepted)
         : next_(std::move(next)), accepted_(accepted) {}
     void connection_made(std::shared_ptr<Transport> transport) override {
+      accepted_ = transport;
       transport->set_protocol(next_);
-      next_->connection_made(transport);
-      accepted_ = std::move(transport);
+      next_->connection_made(std::move(transport));
     }
 
    private:

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <vector>
@@ -194,7 +195,10 @@ TEST_F(Descriptors, C0642_AServerWithRequestsUnderWayShutsDownGracefully) {
         loop(), [protocol = clients.back()] { return protocol; }, std::move(options));
     run_until([&] { return future.done(); });
   }
-  run_until([&] { return answers >= 100; }, 60s);
+  run_until([&] {
+    return answers >= 100 && std::all_of(clients.begin(), clients.end(),
+                                         [](const auto& client) { return client->bytes() > 0; });
+  });
   server->close();
   server->close_clients();
   auto closed = server->wait_closed();

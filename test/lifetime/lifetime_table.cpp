@@ -53,6 +53,9 @@ void write(Scene& scene, std::size_t size) {
 void replace_protocol(Scene& scene) {
   const auto transport = transport_of(scene);
   scene.successor.checker.adopt();
+  if (scene.story.checker.writing_paused()) {
+    const auto scope = scene.successor.checker.pause_writing();
+  }
   scene.successor.transport = transport;
   transport->set_protocol(std::make_shared<Subject>(scene.successor));
   scene.held.reset();
@@ -214,7 +217,8 @@ TEST_P(LifetimeTable, NothingIsLeft) {
   transport = adopt(sockets.near, held);
   held.reset();
   if (named("Drop")) held = protocol.lock();
-  provoke(story, stage, *sockets.far);
+  // From the loop, as a program would.
+  loop().call_soon([&] { provoke(story, stage, *sockets.far); });
   run_until([&] {
     sockets.far->pump();
     return story.acted;

@@ -41,6 +41,7 @@ TEST_P(FatalDeathTest, DestroyingALoopInsideATimerADestructorOrAHandler) {
         auto loop = std::make_unique<EventLoop>(make_kernel(GetParam()));
         struct Destroys {
           std::unique_ptr<EventLoop>& loop;
+          explicit Destroys(std::unique_ptr<EventLoop>& l) : loop(l) {}
           ~Destroys() { loop.reset(); }
         };
         loop->call_soon([object = std::make_shared<Destroys>(loop)] {});

@@ -197,8 +197,8 @@ TEST_P(Signals, C0084_AWriteToADeadPeerIsAnErrorAndNoSignal) {
   auto [ours, theirs] = stream_pair(loop().kernel());
   theirs.reset();
   IoResult result;
-  run_until([&] {
-    result = loop().kernel().send(ours.get(), "x");
+  run_until([&, fd = ours.get()] {
+    result = loop().kernel().send(fd, "x");
     return !result.ok() && !result.would_block();
   });
   EXPECT_TRUE(result.error == EPIPE || result.error == ECONNRESET) << result.error;

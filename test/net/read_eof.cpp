@@ -103,6 +103,34 @@ TEST_P(ReadEof, C0444_DataAndEofWhilePausedAreBothSeenAfterResume) {
   EXPECT_EQ(probe->summary(), "made data:51 eof lost:ok");
 }
 
+TEST_P(ReadEof, C0444_AnEofThatFollowsTheDataWhilePausedIsSeenAfterResume) {
+  auto probe = recording();
+  Link link = open(probe);
+  probe->pause_reading();
+  link.peer->send(pattern(51));
+  settle();
+  link.peer->close();
+  settle();
+  probe->resume_reading();
+  run_until_lost(*probe);
+  EXPECT_EQ(probe->summary(), "made data:51 eof lost:ok");
+}
+
+TEST_P(ReadEof, C0444_AnEofThatComesInTheMiddleOfALongReadIsSeen) {
+  auto probe = recording_buffered(64);
+  Link link = open(probe);
+  probe->on_data = [&](BytesView) {
+    if (link.peer->fd() >= 0) link.peer->close();
+  };
+  // More than one turn's budget of reads.
+  link.peer->send(pattern(20'000));
+  ASSERT_EQ(link.peer->unsent(), 0u);
+  run_until_lost(*probe);
+  EXPECT_TRUE(probe->data() == pattern(20'000));
+  EXPECT_TRUE(probe->eof());
+  EXPECT_FALSE(probe->error());
+}
+
 TEST_P(ReadEof, C0444_PausingInTheLastDataCallbackHoldsTheEofBack) {
   auto probe = recording();
   probe->on_data = [&](BytesView) { probe->pause_reading(); };

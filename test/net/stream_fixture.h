@@ -75,12 +75,12 @@ class StreamFixture : public LoopFixture {
   TransportPair open_pair(std::shared_ptr<Protocol> near, std::shared_ptr<Protocol> far,
                           int buffer = 0);
   /// Runs until the connection of `probe` is lost.
-  void run_until_lost(const ConnectionRecord& probe, Duration limit = std::chrono::seconds(30));
+  void run_until_lost(const ConnectionRecord& probe, Duration limit = std::chrono::seconds(10));
   /// Runs until `peer` has read `size` bytes in all, or has seen the end.
   void run_until_received(FarEnd& peer, std::size_t size,
-                          Duration limit = std::chrono::seconds(30));
+                          Duration limit = std::chrono::seconds(10));
   /// Runs until `peer` has seen EOF or an error.
-  void run_until_ended(FarEnd& peer, Duration limit = std::chrono::seconds(30));
+  void run_until_ended(FarEnd& peer, Duration limit = std::chrono::seconds(10));
   /// Lets in all that is under way: several turns, and in real time a little of that.
   void settle();
 

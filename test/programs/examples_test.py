@@ -1,6 +1,7 @@
 """The examples do what their first lines say."""
 
 import contextlib
+import pathlib
 import signal
 import socket
 import struct
@@ -21,6 +22,11 @@ class ExampleTest(harness.ProgramTest):
 
 
 class Echo(ExampleTest):
+    def test_TheReadmeShowsTheServerAsItIs(self):
+        root = pathlib.Path(__file__).parents[2]
+        source = (root / 'examples/echo_server.cpp').read_text()
+        self.assertIn(f'```cpp\n{source}```\n', (root / 'README.md').read_text())
+
     def test_TheServerSendsBackWhatItGets(self):
         server, port = self.serve('echo_server')
         peer = self.connect(port)

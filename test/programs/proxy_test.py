@@ -34,6 +34,15 @@ class ProxyTest(harness.ProgramTest):
         client = self.connect(port)
         return proxy, client, self.accept(listener)
 
+    def silent_upstream(self):
+        """A listener with a full backlog: to connect to it takes for ever."""
+        listener = self.listener(backlog=0)
+        self.waiting = [self.keep(socket.socket()) for _ in range(8)]
+        for sock in self.waiting:
+            sock.setblocking(False)
+            sock.connect_ex(listener.getsockname())
+        return listener
+
     def check_echo(self, sock, data=b'hello'):
         sock.sendall(data)
         self.assertEqual(receive(sock, len(data)), data)
@@ -224,15 +233,6 @@ class UpstreamTrouble(ProxyTest):
         self.wait_for(proxy, 'active', 0)
         self.end(proxy, accepted=3, failed=2)
 
-    def silent_upstream(self):
-        """A listener with a full backlog: to connect to it takes for ever."""
-        listener = self.listener(backlog=0)
-        self.waiting = [self.keep(socket.socket()) for _ in range(8)]
-        for sock in self.waiting:
-            sock.setblocking(False)
-            sock.connect_ex(listener.getsockname())
-        return listener
-
     def test_ConnectingIsLimited(self):
         proxy, port = self.proxy(self.silent_upstream(), '--connect-timeout', '0.2')
         client = self.connect(port)
@@ -302,11 +302,13 @@ class Limits(ProxyTest):
         self.end(proxy, accepted=40, failed=0)
 
     def test_OutOfDescriptorsItWaitsAndGoesOn(self):
+        if harness.settings.get('sanitized'):
+            self.skipTest('without a descriptor for a pipe UBSan takes every object for a bad one')
         proxy, port = self.proxy(self.echo_server())
         # Its limit is lowered behind its back: not even what it counts on is there.
         hard = resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE)[1]
         resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (proxy.descriptors() + 5, hard))
-        clients = [self.connect(port) for _ in range(20)]
+        clients = [self.connect(port) for _ in range(5)]
         for client in clients:
             client.sendall(b'x')
         proxy.wait_for_stderr('Too many open files')
@@ -314,8 +316,11 @@ class Limits(ProxyTest):
             client.close()
         self.wait_for(proxy, 'active', 0)
         resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (hard, hard))
-        self.check_echo(self.connect(port))
-        self.assertEqual(proxy.terminate(), 0)
+        client = self.connect(port)
+        self.check_echo(client)
+        client.close()
+        self.wait_for(proxy, 'active', 0)
+        self.end(proxy)
 
     def test_StatisticsComeAtSigusr1(self):
         proxy, client, upstream = self.pair()
@@ -362,6 +367,15 @@ class Draining(ProxyTest):
             with contextlib.suppress(ConnectionResetError):
                 self.assertEqual(receive_all(sock), b'')
 
+    def test_AClientThatWaitsForUpstreamIsLimitedToo(self):
+        proxy, port = self.proxy(self.silent_upstream(), '--drain-timeout', '0.2')
+        client = self.connect(port)
+        self.wait_for(proxy, 'active', 1)
+        self.assertEqual(proxy.terminate(), 0)
+        self.check_statistics(proxy, active=0, gone=1)
+        with contextlib.suppress(ConnectionResetError):
+            self.assertEqual(receive_all(client), b'')
+
     def test_ASecondSignalEndsItAtOnce(self):
         proxy, client, upstream = self.pair()
         client.sendall(b'x')
@@ -372,7 +386,7 @@ class Draining(ProxyTest):
         self.assertIsNone(proxy.process.poll())
         proxy.signal(signal.SIGINT)
         self.assertEqual(proxy.wait(), 0)
-        self.check_statistics(proxy, accepted=1, to_upstream=1)
+        self.check_statistics(proxy, to_upstream=1)
 
     def test_AnIdleProxyEndsAtOnce(self):
         for number in [signal.SIGTERM, signal.SIGINT]:

@@ -219,8 +219,25 @@ TEST_P(KernelTurn, ExceptionOfTheClientLeavesRunAndTheRestComesNextTime) {
   EXPECT_THROW(kernel().run(), LoopExit);
   drained_ = nullptr;
   ear.then_readable = [this] { kernel().stop(); };
+  // The event may have come first.
   if (ear.readable == 0) kernel().run();
   EXPECT_EQ(ear.readable, 1);
+}
+
+TEST_P(KernelTurn, StopThatAnExceptionOvertookIsForgotten) {
+  int drains = 0;
+  drained_ = [&] {
+    if (++drains == 1) {
+      kernel().stop();
+      throw LoopExit{};
+    }
+    drains < 4 ? kernel().request_drain() : kernel().stop();
+  };
+  kernel().request_drain();
+  EXPECT_THROW(kernel().run(), LoopExit);
+  kernel().request_drain();
+  kernel().run();
+  EXPECT_EQ(drains, 4);
 }
 
 TEST_P(KernelTurn, WatchedSignalIsDeliveredUntilItIsNoMore) {

@@ -181,6 +181,27 @@ TEST_P(KernelWatch, WriterIsToldWhenTheReaderMadeRoom) {
   EXPECT_GT(kernel().send(near(), "more").value, 0);
 }
 
+TEST_P(KernelWatch, IfReadyOnAFullSocketWaitsForRoomAlsoIfNoSendWasRefused) {
+  const FdWatchPtr w = watch(kernel(), near(), ear_);
+  // Nearly full, and no send has said so.
+  const std::size_t room = fill(kernel(), near());
+  read_dry(kernel(), far_.get());
+  std::size_t sent = 0;
+  const std::string chunk(1000, 'c');
+  while (sent + 2 * chunk.size() < room) {
+    const IoResult result = kernel().send(near(), chunk);
+    if (!result.ok()) break;
+    sent += result.count();
+  }
+  w->arm(Direction::write, Arm::if_ready);
+  for (int round = 0; round < 100 && ear_.writable == 0; ++round) {
+    turns(2);
+    read_dry(kernel(), far_.get());
+  }
+  turns();
+  EXPECT_EQ(ear_.writable, 1);
+}
+
 TEST_P(KernelWatch, ShortSendIsAsGoodAsWouldBlock) {
   const FdWatchPtr w = watch(kernel(), near(), ear_);
   const std::string much(64 << 20, 'm');

@@ -102,9 +102,28 @@ class Function<R(Args...)> {
   template <class Target>
   static R invoke(void* storage, Args&&... args) {
     if constexpr (std::is_void_v<R>) {
-      target<Target>(storage)(std::forward<Args>(args)...);
+      call(target<Target>(storage), std::forward<Args>(args)...);
     } else {
-      return target<Target>(storage)(std::forward<Args>(args)...);
+      return call(target<Target>(storage), std::forward<Args>(args)...);
+    }
+  }
+  // std::invoke, without the weight of <functional>.
+  template <class F, class... A>
+  static decltype(auto) call(F& f, A&&... args) {
+    return f(std::forward<A>(args)...);
+  }
+  template <class M, class T, class Object, class... Rest>
+  static decltype(auto) call(M T::*& member, Object&& object, Rest&&... rest) {
+    if constexpr (!std::is_base_of_v<T, std::remove_cvref_t<Object>>) {
+      if constexpr (requires { *object; }) {
+        return call(member, *std::forward<Object>(object), std::forward<Rest>(rest)...);
+      } else {
+        return call(member, object.get(), std::forward<Rest>(rest)...);  // a reference_wrapper
+      }
+    } else if constexpr (std::is_function_v<M>) {
+      return (std::forward<Object>(object).*member)(std::forward<Rest>(rest)...);
+    } else {
+      return (std::forward<Object>(object).*member);
     }
   }
   template <class Target>

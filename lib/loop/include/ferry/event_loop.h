@@ -7,10 +7,12 @@
 #include <ferry/handle.h>
 #include <ferry/kernel.h>
 #include <ferry/log.h>
+#include <ferry/ready_queue.h>
 #include <ferry/resolver.h>
 #include <ferry/timer.h>
 
 #include <ferry/source_location.h>
+#include <atomic>
 #include <concepts>
 #include <memory>
 #include <optional>
@@ -153,9 +155,15 @@ class EventLoop final : private Kernel::Client {
   /// function, std::logic_error if the loop is closed.
   template <std::invocable F>
   Handle call_soon(F&& callback, SourceLocation where = SourceLocation::current()) {
-    Handle handle;
-    put(prepare_soon(where, handle), std::forward<F>(callback));
-    return handle;
+    if (attention_->load(std::memory_order_relaxed) != 0) [[unlikely]]
+      attend();
+    ReadySlot& slot = ready_.push(where);
+    if (!drain_requested_) [[unlikely]]
+      request_drain();
+    slot.callback.emplace(
+        std::forward<F>(callback));  // if it throws, the empty slot is passed over
+    if (!slot.callback) throw std::invalid_argument("call_soon: the callback is empty");
+    return {slot, slot.ticket};
   }
   /// The same from any thread. Throws std::logic_error if the loop is closed.
   void call_soon_threadsafe(Function<void()> callback,
@@ -170,7 +178,7 @@ class EventLoop final : private Kernel::Client {
   TimerHandle call_at(TimePoint when, F&& callback,
                       SourceLocation where = SourceLocation::current()) {
     TimerHandle handle;
-    put(prepare_timer(when, where, handle), std::forward<F>(callback));
+    put(prepare_timer(when, where, handle), handle, std::forward<F>(callback));
     return handle;
   }
   /// The kernel's monotonic clock, read now.
@@ -182,7 +190,9 @@ class EventLoop final : private Kernel::Client {
     return Future<T>(*this);
   }
 
-  // -- descriptors (level-triggered: called each turn as long as the descriptor is ready)
+  // -- descriptors (level-triggered: called each turn as long as the descriptor is ready). Where
+  // both
+  //    are registered on one descriptor a call may come too often, so make it non-blocking.
   /// Registering again replaces the callback. Throws std::logic_error if a transport of this loop
   /// uses `fd`, std::system_error if the kernel cannot watch it.
   void add_reader(int fd, Function<void()> callback);
@@ -274,13 +284,23 @@ class EventLoop final : private Kernel::Client {
   void on_signal(int signal_number) override;
   void run_until_done(Function<FutureState::CallbackId(FutureState::Callback)> subscribe,
                       FutureState& state);
-  // Callbacks are made where they wait, in a queue's or a timer's own memory, and not moved there.
-  template <class F>
-  static void put(Function<void()>& place, F&& callback) {
+  // Callbacks are made where they wait, in the queue's or a timer's own memory, and not moved
+  // there.
+  template <class H, class F>
+  static void put(Function<void()>& place, H& handle, F&& callback) {
+    struct CancelUnlessPut {
+      Function<void()>& place;
+      H& handle;
+      ~CancelUnlessPut() {
+        if (!place) handle.cancel();
+      }
+    } guard{place, handle};
     place.emplace(std::forward<F>(callback));
     if (!place) throw std::invalid_argument("the callback is empty");
   }
-  Function<void()>& prepare_soon(SourceLocation where, Handle& handle);
+  /// What call_soon must see to first: mail from other threads, debug mode, a closed loop.
+  void attend();
+  void request_drain();
   Function<void()>& prepare_timer(TimePoint when, SourceLocation where, TimerHandle& handle);
   void check_usable(const char* what) const;
   void check_descriptor(const char* what, int fd) const;
@@ -299,6 +319,9 @@ class EventLoop final : private Kernel::Client {
 
   std::unique_ptr<Kernel> kernel_;
   std::unique_ptr<LoopState> state_;
+  ReadyQueue ready_;
+  const std::atomic<unsigned>* attention_;  // MailboxState's
+  bool drain_requested_ = false;            // on_drain will come, or is on the stack
   std::unique_ptr<std::byte[]> receive_buffer_;
   std::unique_ptr<std::byte[]> datagram_buffer_;
   Buffer gather_buffer_;

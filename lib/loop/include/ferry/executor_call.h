@@ -121,6 +121,7 @@ class ExecutorJob final : public LoopResource {
 
   void complete(ExecutorCall<R>& call) {
     const Future<R> future = future_;
+    future.set_cancel_hook({});  // it names this, and the future may be cancelled below
     end();
     if (future.done()) return;
     if (call.exception_) {

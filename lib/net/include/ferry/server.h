@@ -14,8 +14,26 @@ namespace ferry {
 /// Makes the protocol of one new connection. An exception out of it ends that connection only.
 using ProtocolFactory = Function<std::shared_ptr<Protocol>()>;
 /// Takes the application's protocol and gives the one to attach to the socket: where TLS, PROXY
-/// protocol, idle limits and logs are put in between. Called once a connection.
-using ProtocolWrap = Function<std::shared_ptr<Protocol>(std::shared_ptr<Protocol>)>;
+/// protocol, idle limits and logs are put in between. Called once a connection. Copies share the
+/// callable, so that options can be copied and used again.
+class ProtocolWrap {
+ public:
+  ProtocolWrap() noexcept = default;
+  ProtocolWrap(std::nullptr_t) noexcept {}
+  template <class F>
+    requires(!std::is_same_v<std::remove_cvref_t<F>, ProtocolWrap> &&
+             std::is_invocable_r_v<std::shared_ptr<Protocol>, F&, std::shared_ptr<Protocol>>)
+  ProtocolWrap(F f) : call_(std::make_shared<Call>(std::move(f))) {}
+
+  explicit operator bool() const noexcept { return call_ && *call_; }
+  std::shared_ptr<Protocol> operator()(std::shared_ptr<Protocol> protocol) const {
+    return (*call_)(std::move(protocol));
+  }
+
+ private:
+  using Call = Function<std::shared_ptr<Protocol>(std::shared_ptr<Protocol>)>;
+  std::shared_ptr<Call> call_;
+};
 
 /// What all listening sockets have in common.
 struct ListenOptions {

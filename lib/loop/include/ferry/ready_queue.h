@@ -2,10 +2,11 @@
 
 #include <ferry/function.h>
 #include <ferry/handle.h>
-
 #include <ferry/source_location.h>
+
+#include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <utility>
 
 namespace ferry {
 
@@ -16,16 +17,20 @@ struct ReadySlot {
   std::uint64_t ticket = 0;  // 0: free, or running
 };
 
-/// The FIFO of ready callbacks: a chain of blocks that are recycled, so that in the steady state
+/// An EventLoop's own: the FIFO of ready callbacks, public only so that call_soon can be inlined.
+/// A chain of blocks that are recycled, so that in the steady state
 /// nothing is allocated and a callback runs where it was put.
 class ReadyQueue {
  public:
-  ReadyQueue() { tail_ = head_ = new_block(); }
+  ReadyQueue() {
+    front_block_ = back_block_ = new Block;
+    rewind();
+  }
   ReadyQueue(const ReadyQueue&) = delete;
   ReadyQueue& operator=(const ReadyQueue&) = delete;
   ~ReadyQueue() {
     clear();
-    free_chain(head_);
+    free_chain(front_block_);
     free_chain(spare_);
   }
 
@@ -34,8 +39,9 @@ class ReadyQueue {
 
   /// A slot at the back, whose callback is to be put into it before anything runs.
   ReadySlot& push(SourceLocation where) {
-    if (tail_index_ == kBlock) extend();
-    ReadySlot& slot = tail_->slots[tail_index_++];
+    if (back_ == back_block_->end()) [[unlikely]]
+      extend();
+    ReadySlot& slot = *back_++;
     slot.where = where;
     slot.ticket = ++last_ticket_;
     ++size_;
@@ -51,14 +57,20 @@ class ReadyQueue {
       ReadySlot& slot;
       ~Finish() {
         slot.callback.reset();
-        queue.advance();
+        if (++queue.front_ == queue.front_block_->end()) [[unlikely]]
+          queue.next_block();
       }
     };
-    ReadySlot& slot = head_->slots[head_index_];
+    ReadySlot& slot = *front_;
     slot.ticket = 0;
     --size_;
     Finish finish{*this, slot};
     if (slot.callback) run(slot);
+  }
+
+  /// If it is empty: starts over at the beginning of a block that is in the cache.
+  void rewind() noexcept {
+    if (empty() && front_block_ == back_block_) front_ = back_ = front_block_->slots;
   }
 
   /// Destroys all callbacks without running them, also those that a destructor queues.
@@ -67,46 +79,37 @@ class ReadyQueue {
   }
 
  private:
-  static constexpr std::size_t kBlock = 64;
   struct Block {
-    ReadySlot slots[kBlock];
+    ReadySlot slots[64];
     Block* next = nullptr;
+    ReadySlot* end() noexcept { return slots + 64; }
   };
 
-  Block* new_block() {
-    if (Block* block = spare_) {
-      spare_ = block->next;
-      block->next = nullptr;
-      return block;
-    }
-    return new Block;
-  }
   void extend() {
-    Block* block = new_block();
-    tail_->next = block;
-    tail_ = block;
-    tail_index_ = 0;
+    Block* block = spare_ ? std::exchange(spare_, spare_->next) : new Block;
+    block->next = nullptr;
+    back_block_->next = block;
+    back_block_ = block;
+    back_ = block->slots;
   }
-  void advance() noexcept {
-    if (++head_index_ == tail_index_ && head_ == tail_) {
-      head_index_ = tail_index_ = 0;  // empty: start over in a block that is in the cache
-    } else if (head_index_ == kBlock) {
-      Block* block = head_;
-      head_ = block->next;
-      head_index_ = 0;
-      block->next = spare_;
-      spare_ = block;
+  void next_block() noexcept {
+    if (front_block_ == back_block_) {
+      front_ = back_ = front_block_->slots;
+      return;
     }
+    Block* block = std::exchange(front_block_, front_block_->next);
+    front_ = front_block_->slots;
+    block->next = std::exchange(spare_, block);
   }
   static void free_chain(Block* block) noexcept {
     while (block) delete std::exchange(block, block->next);
   }
 
-  Block* head_ = nullptr;
-  Block* tail_ = nullptr;
+  ReadySlot* front_ = nullptr;
+  ReadySlot* back_ = nullptr;
+  Block* front_block_ = nullptr;
+  Block* back_block_ = nullptr;
   Block* spare_ = nullptr;
-  std::size_t head_index_ = 0;
-  std::size_t tail_index_ = 0;
   std::size_t size_ = 0;
   std::uint64_t last_ticket_ = 0;
 };

@@ -4,6 +4,8 @@
 #include "sim_turns.h"
 #include "sim_watch.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -140,6 +142,23 @@ IoResult SimKernel::send_pieces(int fd, std::span<const BytesView> pieces) {
   return call("sendmsg", fd, [&](SimSocket& socket) {
     return sockets_->send(socket, pieces.first(std::min(pieces.size(), kMaxPieces)));
   });
+}
+IoResult SimKernel::read(int fd, MutableBytes into) {
+  return call("read", fd, [&](SimSocket& socket) { return sockets_->read(socket, into); });
+}
+IoResult SimKernel::write_pieces(int fd, std::span<const BytesView> pieces) {
+  return call("writev", fd, [&](SimSocket& socket) {
+    return sockets_->write(socket, pieces.first(std::min(pieces.size(), kMaxPieces)));
+  });
+}
+IoResult SimKernel::file_type(int fd) {
+  return call("fstat", fd, [](SimSocket& socket) {
+    return IoResult{.value = socket.is_pipe() ? S_IFIFO : S_IFSOCK};
+  });
+}
+IoResult SimKernel::pipe(int& read_end, int& write_end) {
+  ++calls_["pipe2"];
+  return sockets_->pipe(read_end, write_end);
 }
 IoResult SimKernel::recv_datagrams(int fd, std::span<IncomingDatagram> into) {
   return call("recvmmsg", fd, [&](SimSocket& socket) {

@@ -3,8 +3,6 @@
 #include <ferry/address.h>
 #include <ferry/buffer.h>
 
-#include <sys/socket.h>
-
 #include <cstddef>
 #include <deque>
 #include <map>
@@ -34,6 +32,7 @@ struct SimSocket {
   int fd = -1;  // -1 before it is accepted
   int family = AF_UNSPEC;
   int type = SOCK_STREAM;
+  enum class PipeEnd { none, read, write } pipe_end = PipeEnd::none;  // a unix socket inside
   State state = State::fresh;
   SimWatch* watch = nullptr;
 
@@ -62,6 +61,7 @@ struct SimSocket {
   int error = 0;              // what the next call, or SO_ERROR, reports
 
   bool is_unix() const noexcept { return family == AF_UNIX; }
+  bool is_pipe() const noexcept { return pipe_end != PipeEnd::none; }
   bool is_datagram() const noexcept { return type == SOCK_DGRAM; }
   bool option(int level, int name) const {
     const auto found = options.find({level, name});

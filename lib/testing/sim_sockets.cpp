@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <stdexcept>
+#include <tuple>
 
 namespace ferry::testing {
 namespace {
@@ -94,6 +95,22 @@ std::pair<int, int> SimSockets::connected_pair(int family, int type) {
   if (open_ + 2 > options_.descriptor_limit) throw std::runtime_error("too many simulated sockets");
   const int first = enter(std::move(client));
   return {first, enter(std::move(server))};
+}
+
+IoResult SimSockets::pipe(int& read_end, int& write_end) {
+  if (open_ + 2 > options_.descriptor_limit) return fail(EMFILE);
+  std::tie(read_end, write_end) = connected_pair(AF_UNIX, SOCK_STREAM);
+  find(read_end)->pipe_end = SimSocket::PipeEnd::read;
+  find(write_end)->pipe_end = SimSocket::PipeEnd::write;
+  return done();
+}
+
+IoResult SimSockets::read(SimSocket& socket, MutableBytes into) {
+  return socket.pipe_end == SimSocket::PipeEnd::write ? fail(EBADF) : recv(socket, into);
+}
+
+IoResult SimSockets::write(SimSocket& socket, std::span<const BytesView> pieces) {
+  return socket.pipe_end == SimSocket::PipeEnd::read ? fail(EBADF) : send(socket, pieces);
 }
 
 IoResult SimSockets::close(SimSocket& socket) {
@@ -320,7 +337,7 @@ void SimSockets::disconnect(SimSocket& socket) {
   peer->peer = nullptr;
   const auto linger = socket.options.find({SOL_SOCKET, SO_LINGER});
   const bool hard = linger != socket.options.end() && linger->second == 0 && !socket.is_unix();
-  if (hard || !socket.inbox.empty()) return reset(*peer);
+  if (hard || (!socket.inbox.empty() && !socket.is_pipe())) return reset(*peer);
   if (!std::exchange(peer->fin_received, true) || peer->is_unix()) peer->edge_read();
   // A unix socket's writer learns at once that nobody reads; TCP's when it tries.
   if (peer->is_unix() || peer->send_blocked) peer->edge_write();
@@ -340,17 +357,20 @@ void SimSockets::reset(SimSocket& socket) {
 // -- looking and setting
 
 IoResult SimSockets::local_address(const SimSocket& socket, Address& address) const {
+  if (socket.is_pipe()) return fail(ENOTSOCK);
   address = socket.local.empty() ? any_address(socket.family) : socket.local;
   return done();
 }
 
 IoResult SimSockets::peer_address(const SimSocket& socket, Address& address) const {
+  if (socket.is_pipe()) return fail(ENOTSOCK);
   if (socket.state != State::connected) return fail(ENOTCONN);
   address = socket.remote;
   return done();
 }
 
 IoResult SimSockets::set_option(SimSocket& socket, int level, int name, int value) {
+  if (socket.is_pipe()) return fail(ENOTSOCK);
   if (level == IPPROTO_TCP && socket.is_unix()) return fail(EOPNOTSUPP);
   if (level == IPPROTO_IPV6 && socket.family != AF_INET6) return fail(ENOPROTOOPT);
   if (level == IPPROTO_UDP) return fail(ENOPROTOOPT);
@@ -373,6 +393,7 @@ IoResult SimSockets::set_option(SimSocket& socket, int level, int name, int valu
 }
 
 IoResult SimSockets::get_option(SimSocket& socket, int level, int name, int& value) const {
+  if (socket.is_pipe()) return fail(ENOTSOCK);
   if (level == IPPROTO_TCP && socket.is_unix()) return fail(EOPNOTSUPP);
   if (level == IPPROTO_UDP) return fail(ENOPROTOOPT);
   if (level == SOL_SOCKET) {

@@ -34,6 +34,9 @@ class SimSockets {
   IoResult accept(SimSocket& socket, Address& peer);
   IoResult connect(SimSocket& socket, const Address& address);
   IoResult recv(SimSocket& socket, MutableBytes into);
+  IoResult read(SimSocket& socket, MutableBytes into);
+  IoResult write(SimSocket& socket, std::span<const BytesView> pieces);
+  IoResult pipe(int& read_end, int& write_end);
   IoResult recv_datagrams(SimSocket& socket, std::span<IncomingDatagram> into);
   IoResult send_datagrams(SimSocket& socket, std::span<const OutgoingDatagram> datagrams);
   static IoResult set_membership(SimSocket& socket, const Address& group, bool join);

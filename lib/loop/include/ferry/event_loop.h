@@ -268,6 +268,8 @@ class EventLoop final : private Kernel::Client {
   /// Marks `fd` as a transport's, which add_reader and its kin refuse to touch.
   void claim_descriptor(int fd);
   void release_descriptor(int fd) noexcept;
+  /// Throws std::logic_error if `fd` is a transport's, or the loop is closed.
+  void check_descriptor(const char* what, int fd) const;
   /// Runs `f` in the way of a loop callback: its exceptions go to the handler, slowness is logged.
   template <class F>
   void run_callback(F&& f, SourceLocation where = SourceLocation::current());
@@ -303,7 +305,6 @@ class EventLoop final : private Kernel::Client {
   void request_drain();
   Function<void()>& prepare_timer(TimePoint when, SourceLocation where, TimerHandle& handle);
   void check_usable(const char* what) const;
-  void check_descriptor(const char* what, int fd) const;
   void collect_mail();
   void arm_timer(TimePoint when);
   void run_timed(Function<void()>& callback, SourceLocation where);

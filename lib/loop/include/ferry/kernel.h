@@ -5,9 +5,12 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <system_error>
+#include <vector>
 
 namespace ferry {
 
@@ -61,6 +64,22 @@ struct OutgoingDatagram {
   const Address* to = nullptr;    ///< Null: the peer it is connected to.
   const Address* from = nullptr;  ///< As DatagramInfo::local; null: any.
   int tos = -1;                   ///< As DatagramInfo::tos.
+};
+
+/// What a child process is started with.
+struct SpawnRequest {
+  static constexpr int kInherit = -1;   ///< The parent's own.
+  static constexpr int kNull = -2;      ///< /dev/null
+  static constexpr int kAsOutput = -3;  ///< Whatever the child's descriptor 1 is.
+
+  std::string program{};                 ///< A path; a name without a slash is looked for in PATH.
+  std::vector<std::string> arguments{};  ///< With the program's name first.
+  const std::vector<std::string>* environment = nullptr;  ///< "NAME=value"; null: the parent's.
+  std::string directory{};                                ///< Empty: the parent's.
+  int streams[3] = {kInherit, kInherit, kInherit};        ///< Descriptors, or as above.
+  std::vector<int> passed{};  ///< Beside 0 to 2, what stays open in the child.
+  bool new_session = false;   ///< setsid(2)
+  int process_group = -1;     ///< setpgid(2); 0: a new one; -1: the parent's
 };
 
 enum class Direction { read, write };
@@ -176,6 +195,39 @@ class Kernel {
 
   /// Makes a socket that was opened elsewhere fit for this kernel: non-blocking, close-on-exec.
   virtual IoResult adopt(int fd) { return {fd, 0}; }
+
+  // -- pipes, terminals and their kind; a kernel may do without them
+  virtual IoResult read(int fd, MutableBytes into);
+  /// writev(2) with one entry a piece, at most `kMaxPieces`; EPIPE and no signal as with `send`.
+  virtual IoResult write_pieces(int fd, std::span<const BytesView> pieces);
+  /// The S_IFMT part of its mode: what kind of file it is (inode(7)).
+  virtual IoResult file_type(int fd);
+  /// A pipe, both ends non-blocking and close-on-exec (pipe2(2)).
+  virtual IoResult pipe(int& read_end, int& write_end);
+
+  /// 1 if calls on it block, else 0.
+  virtual IoResult is_blocking(int fd);
+  /// Another descriptor of the same open file, close-on-exec (F_DUPFD_CLOEXEC, fcntl(2)).
+  virtual IoResult duplicate(int fd);
+
+  // -- files; a kernel may do without them
+  /// Sends bytes of a file from `offset` on (sendfile(2)); 0 at its end.
+  virtual IoResult send_file(int fd, int file, std::uint64_t offset, std::size_t count);
+  /// pread(2)
+  virtual IoResult read_at(int file, std::uint64_t offset, MutableBytes into);
+  /// lseek(2) from the beginning.
+  virtual IoResult seek(int file, std::uint64_t offset);
+
+  // -- child processes; a kernel may do without them
+  /// Starts one. The result's descriptor stands for it: readable when it has ended (pidfd_open(2)),
+  /// to be closed after `reap`.
+  virtual IoResult spawn(const SpawnRequest& request, int& pid);
+  /// How the process ended: its exit code, or the number of its signal negated. EAGAIN if it runs
+  /// yet, unless told to wait; ECHILD if somebody else took it.
+  virtual IoResult reap(int process, bool wait, int& status);
+  virtual IoResult signal_process(int process, int number);
+  /// The opposite of O_NONBLOCK, for a descriptor that a child gets.
+  virtual IoResult set_blocking(int fd);
 
   // -- datagrams; a kernel may do without them
   /// Receives what is there, at most one a place and kMaxDatagrams (recvmmsg(2)). The count; if it

@@ -6,7 +6,10 @@
 #include <ferry/connect.h>
 #include <ferry/datagram.h>
 #include <ferry/event_loop.h>
+#include <ferry/pipe.h>
 #include <ferry/protocol.h>
 #include <ferry/relay.h>
 #include <ferry/server.h>
+#include <ferry/sock.h>
+#include <ferry/subprocess.h>
 #include <ferry/transport.h>

@@ -119,6 +119,10 @@ class SimKernel final : public Kernel {
   IoResult set_option(int fd, int level, int name, int value) override;
   IoResult get_option(int fd, int level, int name, int& value) override;
   IoResult adopt(int fd) override;
+  IoResult read(int fd, MutableBytes into) override;
+  IoResult write_pieces(int fd, std::span<const BytesView> pieces) override;
+  IoResult file_type(int fd) override;
+  IoResult pipe(int& read_end, int& write_end) override;
   IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
   IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
   IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override;

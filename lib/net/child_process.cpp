@@ -240,6 +240,9 @@ void ChildProcess::finish(std::error_code error) {
 
 void ChildProcess::on_loop_close() {
   const auto alive = shared_from_this();
+  if (!closing_ && loop().debug()) {
+    loop().log(LogLevel::warning, "unclosed process " + std::to_string(pid_));
+  }
   if (process_) {
     Kernel& kernel = loop().kernel();
     int status = 0;

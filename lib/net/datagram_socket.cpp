@@ -129,6 +129,9 @@ void DatagramSocket::lose(std::error_code error) {
 }
 
 void DatagramSocket::on_loop_close() {
+  if (!closing_ && loop().debug()) {
+    loop().log(LogLevel::warning, "unclosed datagram socket " + sockname().to_string());
+  }
   lose(closing_ ? std::error_code() : make_error_code(errc::loop_closed));
 }
 

@@ -35,9 +35,9 @@ IoResult recv_one(Kernel& kernel, int fd, MutableBytes into, Address& peer) {
 
 Future<Buffer> sock_recv(EventLoop& loop, int fd, std::size_t most) {
   return SockOperation<Buffer>::begin(
-      loop, fd, Direction::read, [&kernel = loop.kernel(), fd, most](Future<Buffer>& result) {
+      loop, fd, Direction::read, [&kernel = loop.kernel(), most](int s, Future<Buffer>& result) {
         Buffer data;
-        const IoResult r = kernel.recv(fd, data.prepare(most).first(most));
+        const IoResult r = kernel.recv(s, data.prepare(most).first(most));
         if (failed(result, r, "recv")) return true;
         if (!r.ok()) return false;
         data.commit(r.count());
@@ -48,8 +48,9 @@ Future<Buffer> sock_recv(EventLoop& loop, int fd, std::size_t most) {
 
 Future<std::size_t> sock_recv_into(EventLoop& loop, int fd, MutableBytes into) {
   return SockOperation<std::size_t>::begin(
-      loop, fd, Direction::read, [&kernel = loop.kernel(), fd, into](Future<std::size_t>& result) {
-        const IoResult r = kernel.recv(fd, into);
+      loop, fd, Direction::read,
+      [&kernel = loop.kernel(), into](int s, Future<std::size_t>& result) {
+        const IoResult r = kernel.recv(s, into);
         if (failed(result, r, "recv")) return true;
         if (r.ok()) result.set_result(r.count());
         return r.ok();
@@ -72,29 +73,30 @@ Future<void> sock_sendall(EventLoop& loop, int fd, BytesView data) {
   }
   return SockOperation<void>::begin(
       loop, fd, Direction::write,
-      [&kernel, fd, rest = std::make_unique<Buffer>(data)](Future<void>& sent) {
+      [&kernel, rest = std::make_unique<Buffer>(data)](int s, Future<void>& sent) {
         while (!rest->empty()) {
-          const IoResult r = kernel.send(fd, rest->view());
+          const IoResult r = kernel.send(s, rest->view());
           if (failed(sent, r, "send")) return true;
           if (!r.ok()) return false;
           rest->consume(r.count());
         }
         sent.set_result();
         return true;
-      });
+      },
+      /*tried=*/true);
 }
 
 Future<void> sock_connect(EventLoop& loop, int fd, const Address& address) {
   return SockOperation<void>::begin(
       loop, fd, Direction::write,
-      [&kernel = loop.kernel(), fd, address, begun = false](Future<void>& result) mutable {
+      [&kernel = loop.kernel(), address, begun = false](int s, Future<void>& result) mutable {
         IoResult r;
         if (!std::exchange(begun, true)) {
-          r = kernel.connect(fd, address);
+          r = kernel.connect(s, address);
           if (r.error == EINPROGRESS || r.error == EINTR) return false;
         } else {
           int error = 0;
-          r = kernel.get_option(fd, SOL_SOCKET, SO_ERROR, error);
+          r = kernel.get_option(s, SOL_SOCKET, SO_ERROR, error);
           if (error != 0) r = {-1, error};
         }
         if (!r.ok()) {
@@ -148,9 +150,9 @@ Future<void> sock_connect(EventLoop& loop, int fd, std::string host, std::uint16
 
 Future<AcceptedSocket> sock_accept(EventLoop& loop, int fd) {
   return SockOperation<AcceptedSocket>::begin(
-      loop, fd, Direction::read, [&kernel = loop.kernel(), fd](Future<AcceptedSocket>& result) {
+      loop, fd, Direction::read, [&kernel = loop.kernel()](int s, Future<AcceptedSocket>& result) {
         Address peer;
-        const IoResult r = kernel.accept(fd, peer);
+        const IoResult r = kernel.accept(s, peer);
         if (failed(result, r, "accept")) return true;
         if (r.ok()) result.set_result(AcceptedSocket{Socket(kernel, r.fd()), std::move(peer)});
         return r.ok();
@@ -160,10 +162,10 @@ Future<AcceptedSocket> sock_accept(EventLoop& loop, int fd) {
 Future<ReceivedDatagram> sock_recvfrom(EventLoop& loop, int fd, std::size_t most) {
   return SockOperation<ReceivedDatagram>::begin(
       loop, fd, Direction::read,
-      [&kernel = loop.kernel(), fd, most](Future<ReceivedDatagram>& result) {
+      [&kernel = loop.kernel(), most](int s, Future<ReceivedDatagram>& result) {
         ReceivedDatagram datagram;
         const IoResult r =
-            recv_one(kernel, fd, datagram.data.prepare(most).first(most), datagram.peer);
+            recv_one(kernel, s, datagram.data.prepare(most).first(most), datagram.peer);
         if (failed(result, r, "recvfrom")) return true;
         if (!r.ok()) return false;
         datagram.data.commit(r.count());
@@ -175,8 +177,8 @@ Future<ReceivedDatagram> sock_recvfrom(EventLoop& loop, int fd, std::size_t most
 Future<std::size_t> sock_recvfrom_into(EventLoop& loop, int fd, MutableBytes into, Address& peer) {
   return SockOperation<std::size_t>::begin(
       loop, fd, Direction::read,
-      [&kernel = loop.kernel(), fd, into, &peer](Future<std::size_t>& result) {
-        const IoResult r = recv_one(kernel, fd, into, peer);
+      [&kernel = loop.kernel(), into, &peer](int s, Future<std::size_t>& result) {
+        const IoResult r = recv_one(kernel, s, into, peer);
         if (failed(result, r, "recvfrom")) return true;
         if (r.ok()) result.set_result(r.count());
         return r.ok();
@@ -184,19 +186,19 @@ Future<std::size_t> sock_recvfrom_into(EventLoop& loop, int fd, MutableBytes int
 }
 
 Future<std::size_t> sock_sendto(EventLoop& loop, int fd, BytesView data, const Address& to) {
-  const auto attempt = [&kernel = loop.kernel(), fd](BytesView bytes, const Address& target,
-                                                     Future<std::size_t>& result) {
+  const auto attempt = [&kernel = loop.kernel()](int s, BytesView bytes, const Address& target,
+                                                 Future<std::size_t>& result) {
     OutgoingDatagram one;
     one.bytes = bytes;
     one.to = &target;
-    const IoResult r = kernel.send_datagrams(fd, std::span(&one, 1));
+    const IoResult r = kernel.send_datagrams(s, std::span(&one, 1));
     if (failed(result, r, "sendto", target)) return true;
     if (r.ok()) result.set_result(bytes.size());
     return r.ok();
   };
   SockOperation<std::size_t>::check(loop, fd);
   Future<std::size_t> result(loop);
-  if (attempt(data, to, result)) return result;
+  if (attempt(fd, data, to, result)) return result;
   struct Waiting {
     Buffer data;
     Address to;
@@ -204,7 +206,10 @@ Future<std::size_t> sock_sendto(EventLoop& loop, int fd, BytesView data, const A
   return SockOperation<std::size_t>::begin(
       loop, fd, Direction::write,
       [attempt, waiting = std::make_unique<Waiting>(Waiting{Buffer(data), to})](
-          Future<std::size_t>& sent) { return attempt(waiting->data, waiting->to, sent); });
+          int s, Future<std::size_t>& sent) {
+        return attempt(s, waiting->data, waiting->to, sent);
+      },
+      /*tried=*/true);
 }
 
 }  // namespace ferry

@@ -13,14 +13,15 @@ template <class T>
 class SockOperation final : public std::enable_shared_from_this<SockOperation<T>>,
                             private LoopResource {
  public:
-  /// Tries. True if the future is done now, false for EAGAIN.
-  using Attempt = Function<bool(Future<T>&)>;
+  /// Tries, on the descriptor it is given. True if the future is done now, false for EAGAIN.
+  using Attempt = Function<bool(int, Future<T>&)>;
 
-  /// The first attempt is made here.
-  static Future<T> begin(EventLoop& loop, int fd, Direction direction, Attempt attempt) {
+  /// The first attempt is made here, unless it has been made already.
+  static Future<T> begin(EventLoop& loop, int fd, Direction direction, Attempt attempt,
+                         bool tried = false) {
     check(loop, fd);
     Future<T> result(loop);
-    if (attempt(result)) return result;
+    if (!tried && attempt(fd, result)) return result;
     const auto operation =
         std::make_shared<SockOperation>(loop, direction, std::move(attempt), result);
     operation->wait(fd);
@@ -53,7 +54,7 @@ class SockOperation final : public std::enable_shared_from_this<SockOperation<T>
     const auto self = this->shared_from_this();
     const auto ready = [self] {
       const auto alive = self;  // the callback goes away in `finish`
-      if (alive->attempt_(alive->result_)) alive->finish();
+      if (alive->attempt_(alive->waiting_, alive->result_)) alive->finish();
     };
     try {
       if (direction_ == Direction::read) {

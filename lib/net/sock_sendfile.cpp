@@ -20,20 +20,19 @@ constexpr std::uint64_t kTurn = 4 * 1024 * 1024;
 /// The state of one sock_sendfile.
 class FileSender {
  public:
-  FileSender(Kernel& kernel, int fd, int file, std::uint64_t offset,
-             std::optional<std::uint64_t> count, bool fallback)
+  FileSender(Kernel& kernel, int file, std::uint64_t offset, std::optional<std::uint64_t> count,
+             bool fallback)
       : kernel_(kernel),
-        fd_(fd),
         file_(file),
         offset_(offset),
         left_(count.value_or(std::numeric_limits<std::uint64_t>::max())),
         fallback_(fallback) {}
 
   /// True if the future is done now.
-  bool attempt(Future<std::uint64_t>& result) {
+  bool attempt(int fd, Future<std::uint64_t>& result) {
     for (const std::uint64_t begun = sent_; left_ > 0;) {
       if (sent_ - begun >= kTurn) return false;
-      const IoResult r = native_ ? send_natively() : send_chunk();
+      const IoResult r = native_ ? send_natively(fd) : send_chunk(fd);
       if (native_ && refused(r)) {
         if (!fallback_) return end(result, {-1, EOPNOTSUPP});
         native_ = false;
@@ -53,19 +52,19 @@ class FileSender {
     return sent_ == 0 && (r.error == EINVAL || r.error == ENOSYS || r.error == EOPNOTSUPP);
   }
 
-  IoResult send_natively() {
+  IoResult send_natively(int fd) {
     const auto count = static_cast<std::size_t>(std::min(left_, kTurn));
-    return kernel_.send_file(fd_, file_, offset_ + sent_, count);
+    return kernel_.send_file(fd, file_, offset_ + sent_, count);
   }
 
   /// What was read and not taken is read again.
-  IoResult send_chunk() {
+  IoResult send_chunk(int fd) {
     if (!chunk_) chunk_ = std::make_unique<std::byte[]>(kChunk);
     const MutableBytes chunk(chunk_.get(),
                              static_cast<std::size_t>(std::min<std::uint64_t>(left_, kChunk)));
     const IoResult r = kernel_.read_at(file_, offset_ + sent_, chunk);
     if (!r.ok() || r.value == 0) return r;
-    return kernel_.send(fd_, BytesView(chunk.first(r.count())));
+    return kernel_.send(fd, BytesView(chunk.first(r.count())));
   }
 
   bool end(Future<std::uint64_t>& result, IoResult r) {
@@ -80,7 +79,6 @@ class FileSender {
   }
 
   Kernel& kernel_;
-  int fd_;
   int file_;
   std::uint64_t offset_;
   std::uint64_t left_;
@@ -101,8 +99,8 @@ Future<std::uint64_t> sock_sendfile(EventLoop& loop, int fd, int file, std::uint
   }
   return SockOperation<std::uint64_t>::begin(
       loop, fd, Direction::write,
-      [sender = std::make_unique<FileSender>(loop.kernel(), fd, file, offset, count, fallback)](
-          Future<std::uint64_t>& result) { return sender->attempt(result); });
+      [sender = std::make_unique<FileSender>(loop.kernel(), file, offset, count, fallback)](
+          int s, Future<std::uint64_t>& result) { return sender->attempt(s, result); });
 }
 
 }  // namespace ferry

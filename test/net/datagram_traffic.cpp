@@ -302,6 +302,29 @@ TEST_P(DatagramTraffic, ClosingTheLoopEndsTheSocket) {
   a.transport->sendto("x");
 }
 
+TEST_P(DatagramTraffic, CancellingAtAnyMomentLeavesNoSocket) {
+  for (int turns = 0; turns < 6; ++turns) {
+    auto future = create_datagram_endpoint(
+        loop(), [] { return std::make_shared<RecordingDatagrams>(); }, {.local_host = "127.0.0.1"});
+    // One callback at a time: also between the socket's being ready and the future's being done.
+    int left = turns;
+    Function<void()> count;
+    const auto next = [&] { count(); };
+    count = [&] {
+      if (left-- > 0) {
+        loop().call_soon(next);
+      } else {
+        future.cancel();
+      }
+    };
+    count();
+    run_until([&] { return future.done(); });
+    if (!future.cancelled()) future.result().transport->close();
+    settle();
+    EXPECT_EQ(loop().stats().transports, 0u) << turns;
+  }
+}
+
 TEST_P(DatagramTraffic, CancellingTheFutureClosesTheSocket) {
   auto protocol = std::make_shared<RecordingDatagrams>();
   auto future =

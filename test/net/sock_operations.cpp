@@ -216,15 +216,20 @@ TEST_P(SockOperations, C0598_ClosingTheSocketDoesNotConfuseAWaitingOperation) {
   const auto waiting = sock_recv(loop(), b(), 10);
   const int number = b();
   b_.reset();
-  auto pair = stream_pair(kernel().inner());  // which gets the number
-  EXPECT_TRUE(pair.first.get() == number || pair.second.get() == number);
-  const auto other = sock_recv(loop(), pair.second.get(), 10);
-  ASSERT_TRUE(kernel().send(pair.first.get(), "for the other").ok());
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+  const Socket first(kernel(), pair[0]);
+  const Socket second(kernel(), pair[1]);
+  ASSERT_TRUE(pair[0] == number || pair[1] == number);  // the lowest that is free
+  const int far = pair[0] == number ? pair[1] : pair[0];
+  const auto other = sock_recv(loop(), number, 10);
+  ASSERT_TRUE(kernel().send(far, "for the other").ok());
   wait(other);
   EXPECT_FALSE(waiting.done());
   EXPECT_EQ(other.result().view().text(), "for the ot");
-  ASSERT_TRUE(kernel().send(a(), "for the first").ok());
+  ASSERT_TRUE(kernel().send(a(), "the first").ok());
   wait(waiting);
+  EXPECT_EQ(waiting.result().view().text(), "the first");
 }
 
 TEST_P(SockOperations, ATransportsDescriptorIsAMisuse) {
@@ -344,6 +349,8 @@ TEST_P(SockSendfile, C0605_NoFallbackUnlessWanted) {
 }
 
 TEST_P(SockSendfile, C0608_ThePeerClosesInTheMiddle) {
+  ASSERT_TRUE(kernel().set_option(a(), SOL_SOCKET, SO_SNDBUF, 10'000).ok());
+  ASSERT_TRUE(kernel().set_option(b(), SOL_SOCKET, SO_RCVBUF, 10'000).ok());
   const auto sent = sock_sendfile(loop(), a(), file());
   ASSERT_FALSE(sent.done());
   RawPeer peer(kernel().inner(), std::move(b_));

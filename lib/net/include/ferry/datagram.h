@@ -178,7 +178,10 @@ auto create_datagram_endpoint(EventLoop& loop, F factory, DatagramOptions option
   Future<DatagramEndpoint<P>> typed(loop);
   typed.set_cancel_hook([plain] { plain.cancel(); });
   plain.add_done_callback([typed](Future<DatagramEndpoint<>> done) {
-    if (typed.done()) return;
+    if (typed.done()) {  // cancelled, perhaps after all was ready
+      if (!done.cancelled() && !done.exception()) done.result().transport->abort();
+      return;
+    }
     if (done.cancelled()) {
       typed.cancel();
     } else if (std::exception_ptr exception = done.exception()) {

@@ -21,9 +21,10 @@ class ProtocolWrap {
   ProtocolWrap() noexcept = default;
   ProtocolWrap(std::nullptr_t) noexcept {}
   template <class F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, ProtocolWrap> &&
-             std::is_invocable_r_v<std::shared_ptr<Protocol>, F&, std::shared_ptr<Protocol>>)
-  ProtocolWrap(F f) : call_(std::make_shared<Call>(std::move(f))) {}
+  requires(!std::is_same_v<std::remove_cvref_t<F>, ProtocolWrap> &&
+           std::is_invocable_r_v<std::shared_ptr<Protocol>, F&, std::shared_ptr<Protocol>>)
+      ProtocolWrap(F f)
+      : call_(std::make_shared<Call>(std::move(f))) {}
 
   explicit operator bool() const noexcept { return call_ && *call_; }
   std::shared_ptr<Protocol> operator()(std::shared_ptr<Protocol> protocol) const {

@@ -127,7 +127,10 @@ Future<Subprocess<P>> typed_subprocess(EventLoop& loop, Future<Subprocess<>> pla
   Future<Subprocess<P>> typed(loop);
   typed.set_cancel_hook([plain] { plain.cancel(); });
   plain.add_done_callback([typed](Future<Subprocess<>> done) {
-    if (typed.done()) return;
+    if (typed.done()) {  // cancelled, perhaps after all was ready
+      if (!done.cancelled() && !done.exception()) done.result().transport->close();
+      return;
+    }
     if (done.cancelled()) {
       typed.cancel();
     } else if (std::exception_ptr exception = done.exception()) {

@@ -30,7 +30,8 @@ def main():
         sys.exit("no results")
     others = ["Asio", "libuv"]
     width = max(map(len, rows))
-    print(f"{'ns, median':{width}}  {OURS:>8}  {others[0]:>8}  {others[1]:>8}  {'spread':>6}  beside")
+    names = "  ".join(f"{who:>8}" for who in [OURS, *others])
+    print(f"{'ns, median':{width}}  {names}  {'spread':>6}  beside")
     for row, times in rows.items():
         cells = [f"{times[who]:8.1f}" if who in times else f"{'-':>8}" for who in [OURS, *others]]
         rest = ", ".join(f"{who} {time:.1f}" for who, time in times.items()

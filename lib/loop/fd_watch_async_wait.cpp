@@ -8,6 +8,8 @@
 
 #include <asio/posix/stream_descriptor.hpp>
 
+#include <sys/stat.h>
+
 #include <memory>
 #include <utility>
 
@@ -22,6 +24,11 @@ class AsyncWaitWatch final : public FdWatch, public std::enable_shared_from_this
 
   std::error_code start(int fd) {
     self_ = shared_from_this();
+    // Asio takes a file that epoll refuses, and its waits then fail one after the other.
+    struct stat status {};
+    if (::fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))) {
+      return {EPERM, std::system_category()};
+    }
     asio::error_code error;
     descriptor_.assign(fd, error);
     return {error.value(), std::system_category()};

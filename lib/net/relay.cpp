@@ -1,6 +1,7 @@
+#include <ferry/relay.h>
+
 #include <ferry/error.h>
 #include <ferry/protocol.h>
-#include <ferry/relay.h>
 
 #include <memory>
 #include <stdexcept>

@@ -1,5 +1,7 @@
 #include "stream_transport.h"
 
+#include "poison.h"
+
 #include <sys/socket.h>
 
 #include <utility>
@@ -112,10 +114,12 @@ void StreamTransport::discard_input() {
   Kernel& kernel = loop().kernel();
   if (!eof_sent_) kernel.shutdown(fd_, SHUT_WR);
   const MutableBytes buffer = loop().receive_buffer();
+  unpoison(buffer);
   for (int i = 0; i < 16; ++i) {
     const IoResult r = kernel.recv(fd_, buffer);
     if (!r.ok() || r.value == 0) break;
   }
+  poison(buffer);
 }
 
 void StreamTransport::on_loop_close() {

@@ -16,7 +16,9 @@ INSTANTIATE_TEST_SUITE_P(Worlds, ContractFlow, ::testing::ValuesIn(contract_worl
                          contract_world_name);
 
 TEST_P(ContractFlow, C07_NoDataAfterPauseReadingReturns) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   far->write("already in the kernel");
   run_until([&] { return far->transport()->get_write_buffer_size() == 0; });
   near->pause_reading();
@@ -43,7 +45,9 @@ TEST_P(ContractFlow, C07_NotEvenForBytesAlreadyRead) {
 
 TEST_P(ContractFlow, C08_PauseAndResumeAlternateAndNothingIsLost) {
   const std::size_t total = 5'000'000;
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   std::size_t written = 0;
   bool reading = true;
   run_until(
@@ -67,7 +71,9 @@ TEST_P(ContractFlow, C08_PauseAndResumeAlternateAndNothingIsLost) {
 }
 
 TEST_P(ContractFlow, C08_PauseComesStrictlyAboveHigh) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   Transport& transport = *near->transport();
   EXPECT_EQ(transport.get_write_buffer_limits().high, 65536u);
   EXPECT_EQ(transport.get_write_buffer_limits().low, 16384u);
@@ -91,7 +97,9 @@ TEST_P(ContractFlow, C08_PauseComesStrictlyAboveHigh) {
 }
 
 TEST_P(ContractFlow, C08_BeyondTheHardLimitTheConnectionIsAborted) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   near->transport()->set_write_hard_limit(200'000);
   write_until_paused(*near, *far);
   near->write(pattern(200'000));

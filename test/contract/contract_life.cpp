@@ -13,7 +13,9 @@ INSTANTIATE_TEST_SUITE_P(Worlds, ContractLife, ::testing::ValuesIn(contract_worl
                          contract_world_name);
 
 TEST_P(ContractLife, C01_BothSidesHearMadeDataEofLost) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   near->write("question");
   run_until([&] { return far->bytes() == 8; });
   far->write("answer");
@@ -51,7 +53,9 @@ TEST_P(ContractLife, C01_NothingIsCalledIfTheConnectionNeverComesAbout) {
 }
 
 TEST_P(ContractLife, C02_NoCallbackComesFromInsideTheCallsOfTheTransport) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   far->write("waits in the kernel");
   run_until([&] { return far->transport()->get_write_buffer_size() == 0; });
   Transport& transport = *near->transport();
@@ -78,7 +82,9 @@ TEST_P(ContractLife, C02_NoCallbackComesFromInsideTheCallsOfTheTransport) {
 }
 
 TEST_P(ContractLife, C02_OnlyPauseWritingMayComeFromInsideWrite) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   const std::size_t events = near->events().size();
   write_until_paused(*near, *far);
   EXPECT_EQ(near->events().size(), events + 1);
@@ -90,7 +96,9 @@ TEST_P(ContractLife, C02_OnlyPauseWritingMayComeFromInsideWrite) {
 }
 
 TEST_P(ContractLife, C03_CloseFlushesThenIsLostWithoutError) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   const std::size_t written = write_until_paused(*near, *far);
   near->close();
   settle();
@@ -103,7 +111,9 @@ TEST_P(ContractLife, C03_CloseFlushesThenIsLostWithoutError) {
 }
 
 TEST_P(ContractLife, C03_NoDataAfterClose) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   write_until_paused(*near, *far);
   far->write("unwanted");
   run_until([&] { return far->transport()->get_write_buffer_size() == 0; });
@@ -117,7 +127,9 @@ TEST_P(ContractLife, C03_NoDataAfterClose) {
 }
 
 TEST_P(ContractLife, C03_AbortDropsTheQueue) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   const std::size_t written = write_until_paused(*near, *far);
   near->abort();
   EXPECT_EQ(near->transport()->get_write_buffer_size(), 0u);
@@ -129,7 +141,9 @@ TEST_P(ContractLife, C03_AbortDropsTheQueue) {
 }
 
 TEST_P(ContractLife, C03_BytesWrittenAfterCloseAreDropped) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   near->write("before");
   near->close();
   near->write("after");
@@ -156,7 +170,9 @@ TEST_P(ContractLife, C04_ACallbackMayEndAnotherConnectionOfTheSameTurn) {
 }
 
 TEST_P(ContractLife, C04_ACallbackMayStopTheLoop) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   near->on_data = [&](BytesView) { loop().stop(); };
   far->write("stop");
   loop().run_forever();
@@ -193,7 +209,9 @@ TEST_P(ContractLife, C05_AnExceptionOutOfConnectionMadeIsAnEndToo) {
 }
 
 TEST_P(ContractLife, C06_WriteNeverThrowsForWhatThePeerDid) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   far->abort();
   for (int i = 0; i < 100 && !near->lost(); ++i) {
     EXPECT_NO_THROW(near->write(pattern(1000)));
@@ -208,7 +226,9 @@ TEST_P(ContractLife, C06_WriteNeverThrowsForWhatThePeerDid) {
 }
 
 TEST_P(ContractLife, C06_WritelinesIsTheConcatenation) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   std::string all;
   std::vector<std::string> lines;
   for (std::size_t i = 0; i < 500; ++i) {

@@ -105,7 +105,9 @@ INSTANTIATE_TEST_SUITE_P(Worlds, ContractLoopDeath, ::testing::ValuesIn(contract
                          contract_world_name);
 
 TEST_P(ContractLoopDeath, C13_DestroyingTheLoopInsideACallbackOfAConnectionIsFatal) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   EXPECT_DEATH(
       {
         near->on_data = [&](BytesView) { close_loop(); };
@@ -116,7 +118,9 @@ TEST_P(ContractLoopDeath, C13_DestroyingTheLoopInsideACallbackOfAConnectionIsFat
 }
 
 TEST_P(ContractLoopDeath, C13_RunningTheLoopAfterForkIsFatal) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   std::fflush(nullptr);
   const pid_t child = fork();
   ASSERT_GE(child, 0);
@@ -134,7 +138,9 @@ TEST_P(ContractLoopDeath, C13_RunningTheLoopAfterForkIsFatal) {
 }
 
 TEST_P(ContractLoop, C13_InDebugModeTheWrongThreadIsToldSo) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   loop().set_debug(true);
   std::string told;
   near->on_data = [&](BytesView) {
@@ -173,7 +179,9 @@ TEST_P(ContractLoop, C15_ARefusedConnectionNamesCodeOperationAndPeer) {
 
 TEST_P(ContractLoop, C15_ALostConnectionNamesCodeOperationAndPeer) {
   if (!maker().unread_bytes_reset()) GTEST_SKIP() << "this kind has no reset";
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   far->pause_reading();
   near->write("never read");
   settle();
@@ -188,7 +196,9 @@ TEST_P(ContractLoop, C15_ALostConnectionNamesCodeOperationAndPeer) {
 }
 
 TEST_P(ContractLoop, C15_AnOverflowNamesCodeOperationAndPeer) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   far->pause_reading();
   near->transport()->set_write_hard_limit(100);
   for (int i = 0; i < 5000 && !near->transport()->is_closing(); ++i) near->write(pattern(10'000));
@@ -202,7 +212,9 @@ TEST_P(ContractLoop, C15_AnOverflowNamesCodeOperationAndPeer) {
 }
 
 TEST_P(ContractLoop, C15_AConnectionThatEndsWellHasNoError) {
-  auto [near, far] = couple();
+  const Couple<> both = couple();
+  const auto& near = both.near;
+  const auto& far = both.far;
   near->write("bye");
   near->close();
   run_until([&] { return near->lost() && far->lost(); });

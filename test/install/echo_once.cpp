@@ -30,11 +30,11 @@ struct Client : Echo {
 
 int main() {
   ferry::EventLoop loop;
-  auto server = loop.run_until_complete(
-      ferry::create_server(loop, [] { return std::make_shared<Echo>(); }, {.hosts = {"127.0.0.1"}}));
+  auto server = loop.run_until_complete(ferry::create_server(
+      loop, [] { return std::make_shared<Echo>(); }, {.hosts = {"127.0.0.1"}}));
   auto client = std::make_shared<Client>();
-  auto connected = ferry::create_connection(
-      loop, [client] { return client; }, {.host = "127.0.0.1", .port = server->port()});
+  auto connected = ferry::create_connection(loop, [client] { return client; },
+                                            {.host = "127.0.0.1", .port = server->port()});
   loop.run_forever();
   std::fputs(client->received.c_str(), stdout);
   return client->received == "over the installed library\n" ? 0 : 1;

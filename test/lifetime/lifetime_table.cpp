@@ -132,6 +132,12 @@ const Action kActions[] = {
     {"AbortAndThrow", [](Scene& s) { abort(s), throw std::runtime_error("thrown by the test"); }},
     {"WriteAndThrow",
      [](Scene& s) { write(s, 200'000), throw std::runtime_error("thrown by the test"); }},
+    {"PauseReadingAndThrow",
+     [](Scene& s) {
+       const auto scope = s.story.checker.pause_reading();
+       transport_of(s)->pause_reading();
+       throw std::runtime_error("thrown by the test");
+     }},
     {"ReplaceAndThrow",
      [](Scene& s) { replace_protocol(s), throw std::runtime_error("thrown by the test"); }},
     {"CloseAnother", [](Scene& s) { s.other->close(); }},

@@ -146,6 +146,7 @@ TEST_P(SignalsReal, C0078_RemovalRestoresTheDefaultDisposition) {
 }
 
 TEST_P(SignalsReal, C0080_RemovingOneLeavesTheOtherAndTheRemovedOneKills) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
       {
         EventLoop inner;

@@ -283,11 +283,11 @@ TEST_F(SimKernelTest, SharersOfAPortTakeTurns) {
   std::vector<Socket> listeners;
   Address at = Address::loopback(0);
   for (int i = 0; i < 2; ++i) {
-    listeners.push_back(open());
-    kernel().set_option(listeners[i].get(), SOL_SOCKET, SO_REUSEPORT, 1);
-    ASSERT_TRUE(kernel().bind(listeners[i].get(), at).ok());
-    ASSERT_TRUE(kernel().listen(listeners[i].get(), 5).ok());
-    kernel().local_address(listeners[i].get(), at);
+    const int fd = listeners.emplace_back(open()).get();
+    kernel().set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    ASSERT_TRUE(kernel().bind(fd, at).ok());
+    ASSERT_TRUE(kernel().listen(fd, 5).ok());
+    kernel().local_address(fd, at);
   }
   const RawPeer one = RawPeer::connect(kernel(), at);
   const RawPeer two = RawPeer::connect(kernel(), at);
@@ -326,7 +326,7 @@ class Traffic : private Kernel::Client {
  public:
   std::vector<std::string> run() {
     kernel_.attach(*this);
-    for (int i = 0; i < 5; ++i) {
+    for (std::size_t i = 0; i < 5; ++i) {
       auto [near, far] = stream_pair(kernel_);
       near_.push_back(std::move(near));
       far_.push_back(std::move(far));
@@ -349,7 +349,7 @@ class Traffic : private Kernel::Client {
   void on_timer() override {
     if (++rounds_ == 50) return kernel_.stop();
     log_.push_back(std::to_string(kernel_.now().time_since_epoch().count()));
-    for (int i = 0; i < 3; ++i) {
+    for (std::size_t i = 0; i < 3; ++i) {
       kernel_.send(far_[(rounds_ * 7 + i * 3) % 5].get(), std::to_string(rounds_));
     }
     kernel_.set_timer(kernel_.now() + 1ms * (rounds_ % 4));

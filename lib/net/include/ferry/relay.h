@@ -14,9 +14,10 @@ struct RelayTraffic {
 
 /// Time limits of a relay, of which zero switches one off, and where to count.
 struct RelayOptions {
-  /// No byte in either direction for so long: both sides are aborted, errc::timed_out.
+  /// No byte came in or went out on either side for so long: both are aborted, errc::timed_out.
   Duration idle = std::chrono::minutes(10);
-  /// One direction has ended, and the other one is silent for so long: both are closed.
+  /// One direction has ended, the other one is silent, and nothing queued has gone out for so long:
+  /// both are closed, errc::timed_out.
   Duration half_close_linger = std::chrono::minutes(2);
   /// Both directions have ended, or one side is lost, and the other still has not taken what is
   /// queued for it after so long: aborted.
@@ -36,7 +37,9 @@ struct RelayResult {
 /// one direction is passed on (write_eof) while the other goes on. Takes both protocols' places, so
 /// it may be called from any of their callbacks. Done when both transports are lost; cancelling
 /// the future aborts both.
-/// Bytes that a protocol had received before must be written by the caller first.
+/// Reading that is paused goes on. Bytes that a protocol had received before must be written by the
+/// caller first; and neither may have had its eof_received, which comes but once: pause reading
+/// until the relay begins. Throws std::invalid_argument if the two are one, or of two loops.
 Future<RelayResult> relay(std::shared_ptr<Transport> a, std::shared_ptr<Transport> b,
                           RelayOptions options = {});
 

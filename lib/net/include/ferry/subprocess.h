@@ -101,10 +101,10 @@ struct Subprocess {
 };
 
 /// Starts a program: `arguments[0]`, looked for in PATH if it has no slash, with `arguments`.
-/// The future is done when it runs and connection_made has been called. It fails with IoError if
-/// it cannot be started (ENOENT, EACCES, ...); then the factory is not called, and nothing is left
-/// behind. Cancelling it kills the child. Throws std::invalid_argument for no arguments, or options
-/// that make no sense.
+/// The future is done when it runs and connection_made has been called. If it cannot be started
+/// (ENOENT, EACCES, ...) the future fails with std::system_error, which names the program; then the
+/// factory is not called, and nothing is left behind. Cancelling it kills the child. Throws
+/// std::invalid_argument for no arguments, or options that make no sense.
 Future<Subprocess<>> subprocess_exec(EventLoop& loop, SubprocessProtocolFactory factory,
                                      std::vector<std::string> arguments,
                                      SubprocessOptions options = {});

@@ -24,8 +24,8 @@ class DatagramOptionsTest : public DatagramTest {
     return value;
   }
   void expect_misuse(DatagramOptions options) {
-    EXPECT_THROW(create_datagram_endpoint(
-                     loop(), [] { return std::make_shared<RecordingDatagrams>(); }, options),
+    EXPECT_THROW(static_cast<void>(create_datagram_endpoint(
+                     loop(), [] { return std::make_shared<RecordingDatagrams>(); }, options)),
                  std::invalid_argument);
   }
 };

@@ -185,11 +185,14 @@ TEST_P(Pipes, C0494_AnythingElseIsRefusedAndLeftAlone) {
   std::FILE* file = std::tmpfile();
   ASSERT_NE(file, nullptr);
   const int fd = ::fileno(file);
-  EXPECT_THROW(connect_read_pipe(loop(), giving(recording()), fd), std::invalid_argument);
-  EXPECT_THROW(connect_write_pipe(loop(), giving(recording()), fd), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(connect_read_pipe(loop(), giving(recording()), fd)),
+               std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(connect_write_pipe(loop(), giving(recording()), fd)),
+               std::invalid_argument);
   EXPECT_NE(::fcntl(fd, F_GETFD), -1);
   std::fclose(file);
-  EXPECT_THROW(connect_read_pipe(loop(), giving(recording()), -1), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(connect_read_pipe(loop(), giving(recording()), -1)),
+               std::invalid_argument);
 }
 
 TEST_P(Pipes, C0496_PauseAndResumeReading) {

@@ -201,14 +201,16 @@ TEST_P(SockOperations, C0592_ABlockingSocketIsAMisuseInDebugMode) {
   const Socket other(kernel(), pair[1]);
   std::array<std::byte, 1> memory;
   Address peer;
-  EXPECT_THROW(sock_recv(loop(), pair[0], 1), std::invalid_argument);
-  EXPECT_THROW(sock_recv_into(loop(), pair[0], memory), std::invalid_argument);
-  EXPECT_THROW(sock_sendall(loop(), pair[0], "x"), std::invalid_argument);
-  EXPECT_THROW(sock_connect(loop(), pair[0], Address::loopback(1)), std::invalid_argument);
-  EXPECT_THROW(sock_accept(loop(), pair[0]), std::invalid_argument);
-  EXPECT_THROW(sock_recvfrom(loop(), pair[0], 1), std::invalid_argument);
-  EXPECT_THROW(sock_recvfrom_into(loop(), pair[0], memory, peer), std::invalid_argument);
-  EXPECT_THROW(sock_sendto(loop(), pair[0], "x", peer), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(sock_recv(loop(), pair[0], 1)), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(sock_recv_into(loop(), pair[0], memory)), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(sock_sendall(loop(), pair[0], "x")), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(sock_connect(loop(), pair[0], Address::loopback(1))),
+               std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(sock_accept(loop(), pair[0])), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(sock_recvfrom(loop(), pair[0], 1)), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(sock_recvfrom_into(loop(), pair[0], memory, peer)),
+               std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(sock_sendto(loop(), pair[0], "x", peer)), std::invalid_argument);
 }
 
 TEST_P(SockOperations, C0598_ClosingTheSocketDoesNotConfuseAWaitingOperation) {
@@ -234,7 +236,8 @@ TEST_P(SockOperations, C0598_ClosingTheSocketDoesNotConfuseAWaitingOperation) {
 
 TEST_P(SockOperations, ATransportsDescriptorIsAMisuse) {
   Link link = open(recording());
-  EXPECT_THROW(sock_recv(loop(), link.transport->native_handle(), 1), std::logic_error);
+  EXPECT_THROW(static_cast<void>(sock_recv(loop(), link.transport->native_handle(), 1)),
+               std::logic_error);
 }
 
 TEST_P(SockOperations, C0600_Datagrams) {
@@ -362,9 +365,10 @@ TEST_P(SockSendfile, C0608_ThePeerClosesInTheMiddle) {
 }
 
 TEST_P(SockSendfile, C0609_BadArguments) {
-  EXPECT_THROW(sock_sendfile(loop(), a(), file(), 0, 0), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(sock_sendfile(loop(), a(), file(), 0, 0)), std::invalid_argument);
   const Socket datagrams = bound(SOCK_DGRAM);
-  EXPECT_THROW(sock_sendfile(loop(), datagrams.get(), file()), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(sock_sendfile(loop(), datagrams.get(), file())),
+               std::invalid_argument);
 }
 
 }  // namespace

@@ -198,12 +198,14 @@ TEST_F(SubprocessOptionsTest, SignalsAreAsAProgramExpectsThem) {
 
 TEST_F(SubprocessOptionsTest, OptionsThatMakeNoSenseAreAMisuse) {
   SubprocessOptions options;
-  EXPECT_THROW(subprocess_exec(loop(), make, {}), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(subprocess_exec(loop(), make, {})), std::invalid_argument);
   options.out = Stdio::as_output();
-  EXPECT_THROW(subprocess_shell(loop(), make, "x", options), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(subprocess_shell(loop(), make, "x", options)),
+               std::invalid_argument);
   options = {};
   options.in = Stdio::descriptor(-1);
-  EXPECT_THROW(subprocess_shell(loop(), make, "x", options), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(subprocess_shell(loop(), make, "x", options)),
+               std::invalid_argument);
 }
 
 TEST_F(SubprocessOptionsTest, TheChildsEndsBlockAsProgramsExpect) {

@@ -36,12 +36,18 @@ SERVERS = {  # name: program, arguments
     'asio-coroutines': ('peers/asio_coroutines_echo', []),
     'libevent': ('peers/libevent_echo', []),
 }
+UDP_SERVERS = {  # under the same names, for the workloads of that transport
+    'ferry': ('ferry-bench', ['serve', '--transport', 'udp']),
+    'epoll': ('peers/epoll_udp_echo', []),
+    'libuv': ('peers/uv_udp_echo', []),
+    'asio-callbacks': ('peers/asio_udp_echo', []),
+}
 DEFAULT_SERVERS = [name for name in SERVERS if name != 'ferry-buffered']
 
 
-def load(connections, size, depth, message=0):
+def load(connections, size, depth, message=0, transport='tcp'):
     return {'kind': 'load', 'connections': connections, 'size': size, 'depth': depth,
-            'message': message, 'unit': 'message'}
+            'message': message, 'unit': 'message', 'transport': transport}
 
 
 WORKLOADS = {  # name: title, how
@@ -51,10 +57,16 @@ WORKLOADS = {  # name: title, how
     'chunks': ('4 connections x 512 B, 64 deep, echo of whole chunks', load(4, 512, 64)),
     'large': ('4 connections x 64 KiB, one message at a time', load(4, 65536, 1)),
     'thousand': ('1,000 connections x 64 B, one message at a time', load(1000, 64, 1)),
+    'udp': ('UDP: 64 sockets x 64 B, one datagram at a time', load(64, 64, 1, transport='udp')),
+    'udp-deep': ('UDP: 4 sockets x 512 B, 32 deep', load(4, 512, 32, transport='udp')),
     'churn': ('connect, one 64 B round trip, close; 16 at a time',
               {'kind': 'churn', 'connections': 16, 'message': 0, 'unit': 'connection'}),
     'idle': ('memory of idle connections', {'kind': 'idle', 'connections': 10000, 'message': 0}),
 }
+
+
+def servers_for(workload):
+    return UDP_SERVERS if workload.get('transport') == 'udp' else SERVERS
 
 
 class Failed(Exception):
@@ -147,12 +159,13 @@ class Comparison:
         self.server_cpu, self.load_cpu = cpus[:2] if len(cpus) > 1 else (None, None)
         self.failures = 0
 
-    def program(self, name):
-        return self.bench / SERVERS[name][0]
+    def program(self, name, known=SERVERS):
+        return self.bench / known[name][0]
 
     def measure(self, server_name, workload):
         message = ['--message', workload['message']] if workload['message'] else []
-        command = [self.program(server_name), *SERVERS[server_name][1], '--port', 0, *message]
+        known = servers_for(workload)
+        command = [self.program(server_name, known), *known[server_name][1], '--port', 0, *message]
         with Program(command, self.server_cpu, self.directory) as server:
             port = server.line_starting('listening on', 20).rsplit(':', 1)[1]
             run = self.idle if workload['kind'] == 'idle' else self.traffic
@@ -169,7 +182,7 @@ class Comparison:
                    '--connections', workload['connections'], '--seconds', seconds, '--json', report]
         if kind == 'load':
             command += ['--size', workload['size'], '--depth', workload['depth'],
-                        '--warmup', self.options.warmup]
+                        '--warmup', self.options.warmup, '--transport', workload['transport']]
         before = server.cpu_ns()
         with Program(command, self.load_cpu, self.directory) as client:
             client.finish(seconds + self.options.warmup + 60)
@@ -355,7 +368,8 @@ def main():
                 title += f' (only {files - 200}: the limit on descriptors is {files})'
             elif workload['kind'] == 'idle':
                 title += f' ({workload["connections"]:,})'
-            results = comparison.run(name, workload, servers)
+            chosen = [server for server in servers if server in servers_for(workload)]
+            results = comparison.run(name, workload, chosen)
             collected[name] = results
             print(f'\n{name}: {title}\n\n{table(workload, results)}', flush=True)
     if options.json:

@@ -25,7 +25,7 @@ CLI::Validator seconds_between(double least, double most) {
 
 void add_endpoint(CLI::App& command, Endpoint& endpoint, unsigned least_port) {
   command.add_option("--host", endpoint.host, "name or address")->capture_default_str();
-  command.add_option("--port", endpoint.port, "TCP port")
+  command.add_option("--port", endpoint.port, "port")
       ->required()
       ->check(CLI::Range(least_port, 65535U));
 }
@@ -43,6 +43,14 @@ void add_run(CLI::App& command, double& seconds, std::string& json) {
   command.add_option("--json", json, "write the figures to this file, too");
 }
 
+void add_transport(CLI::App& command, bool& udp) {
+  command
+      .add_option_function<std::string>(
+          "--transport", [&udp](const std::string& name) { udp = name == "udp"; }, "tcp or udp")
+      ->check(CLI::IsMember({"tcp", "udp"}))
+      ->default_str("tcp");
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"Servers and load for measuring ferry.", "ferry-bench"};
   app.require_subcommand(1);
@@ -51,6 +59,7 @@ int run(int argc, char** argv) {
   ServeOptions serving;
   CLI::App* serve_command = app.add_subcommand("serve", "an echo server");
   add_endpoint(*serve_command, serving.at, 0);
+  add_transport(*serve_command, serving.udp);
   std::string api = "callbacks";
   serve_command->add_option("--api", api, "callbacks: Protocol; buffered: BufferedProtocol")
       ->check(CLI::IsMember({"callbacks", "buffered"}))
@@ -63,6 +72,7 @@ int run(int argc, char** argv) {
   LoadOptions loading;
   CLI::App* load_command = app.add_subcommand("load", "closed-loop load on an echo server");
   add_endpoint(*load_command, loading.to, 1);
+  add_transport(*load_command, loading.udp);
   add_connections(*load_command, loading.connections);
   load_command->add_option("--size", loading.size, "bytes of a message")
       ->required()
@@ -101,9 +111,18 @@ int run(int argc, char** argv) {
     std::fputs("ferry-bench: --size times --depth is more than 1 GiB\n", stderr);
     return 2;
   }
+  if (loading.udp && (loading.size < 8 || loading.size > 65507)) {
+    std::fputs("ferry-bench: --transport udp wants a --size from 8 to 65507\n", stderr);
+    return 2;
+  }
   serving.buffered = api == "buffered";
+  if (serving.udp && (serving.buffered || serving.message > 0)) {
+    std::fputs("ferry-bench: --transport udp goes with neither --api buffered nor --message\n",
+               stderr);
+    return 2;
+  }
   if (serve_command->parsed()) return serve(serving);
-  if (load_command->parsed()) return load(loading);
+  if (load_command->parsed()) return loading.udp ? udp_load(loading) : load(loading);
   if (churn_command->parsed()) return churn(churning);
   return idle(idling);
 }

@@ -14,12 +14,14 @@ struct Endpoint {
 
 struct ServeOptions {
   Endpoint at;
+  bool udp = false;         ///< Datagrams instead of connections.
   bool buffered = false;    ///< Read by BufferedProtocol instead of Protocol.
   std::size_t message = 0;  ///< Bytes of a message; 0: echo chunks as they come.
 };
 
 struct LoadOptions {
   Endpoint to;
+  bool udp = false;  ///< Datagrams; a connection is a socket then.
   std::size_t connections = 1;
   std::size_t size = 64;  ///< Bytes of a message.
   std::size_t depth = 1;  ///< Messages under way on each connection.
@@ -44,6 +46,7 @@ struct IdleOptions {
 /// cannot even begin.
 int serve(const ServeOptions& options);
 int load(const LoadOptions& options);
+int udp_load(const LoadOptions& options);
 int churn(const ChurnOptions& options);
 int idle(const IdleOptions& options);
 

@@ -92,6 +92,33 @@ class BufferedEcho final : public Echo<BufferedProtocol> {
   std::vector<std::byte> memory_;
 };
 
+/// Sends each datagram back to where it came from.
+class EchoDatagrams final : public DatagramProtocol {
+ public:
+  void connection_made(std::shared_ptr<DatagramTransport> transport) override {
+    transport_ = std::move(transport);
+  }
+  void datagram_received(BytesView data, const DatagramInfo& info) override {
+    transport_->sendto(data, info.peer);
+  }
+  void pause_writing() override { transport_->pause_reading(); }
+  void resume_writing() override { transport_->resume_reading(); }
+
+ private:
+  std::shared_ptr<DatagramTransport> transport_;
+};
+
+void serve_datagrams(EventLoop& loop, const Endpoint& at) {
+  DatagramOptions options;
+  options.local_host = at.host;
+  options.local_port = at.port;
+  const auto endpoint = loop.run_until_complete(create_datagram_endpoint(
+      loop, [] { return std::make_shared<EchoDatagrams>(); }, std::move(options)));
+  std::printf("listening on %s\n", endpoint.transport->sockname().to_string().c_str());
+  std::fflush(stdout);
+  loop.run_forever();
+}
+
 }  // namespace
 
 int serve(const ServeOptions& options) {
@@ -100,6 +127,10 @@ int serve(const ServeOptions& options) {
   loop.set_log_sink(stderr_log_sink());
   for (const int signal_number : {SIGTERM, SIGINT}) {
     loop.add_signal_handler(signal_number, [&loop] { loop.stop(); });
+  }
+  if (options.udp) {
+    serve_datagrams(loop, options.at);
+    return 0;
   }
   const auto factory = [&options]() -> std::shared_ptr<Protocol> {
     if (options.buffered) return std::make_shared<BufferedEcho>(options.message);

@@ -40,6 +40,70 @@ bool IoResult::would_block() const noexcept {
   return error == EAGAIN || (EWOULDBLOCK != EAGAIN && error == EWOULDBLOCK);
 }
 
+IoResult Kernel::read(int, MutableBytes) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::write_pieces(int, std::span<const BytesView>) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::file_type(int) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::pipe(int&, int&) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::is_blocking(int) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::duplicate(int) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::send_file(int, int, std::uint64_t, std::size_t) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::read_at(int, std::uint64_t, MutableBytes) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::seek(int, std::uint64_t) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::spawn(const SpawnRequest&, int&) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::reap(int, bool, int&) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::signal_process(int, int) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::set_blocking(int) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::recv_datagrams(int, std::span<IncomingDatagram>) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::send_datagrams(int, std::span<const OutgoingDatagram>) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::set_membership(int, const Address&, unsigned, bool) {
+  return {-1, EOPNOTSUPP};
+}
+
 IoResult BsdSockets::socket(int family, int type, int protocol) {
   return result(::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
 }

@@ -22,6 +22,25 @@ class BsdSockets : public Kernel {
   IoResult set_option(int fd, int level, int name, int value) override;
   IoResult get_option(int fd, int level, int name, int& value) override;
   IoResult adopt(int fd) override;
+  IoResult read(int fd, MutableBytes into) override;
+  IoResult write_pieces(int fd, std::span<const BytesView> pieces) override;
+  IoResult file_type(int fd) override;
+  IoResult pipe(int& read_end, int& write_end) override;
+  IoResult is_blocking(int fd) override;
+  IoResult duplicate(int fd) override;
+  IoResult send_file(int fd, int file, std::uint64_t offset, std::size_t count) override;
+  IoResult read_at(int file, std::uint64_t offset, MutableBytes into) override;
+  IoResult seek(int file, std::uint64_t offset) override;
+  IoResult spawn(const SpawnRequest& request, int& pid) override;
+  IoResult reap(int process, bool wait, int& status) override;
+  IoResult signal_process(int process, int number) override;
+  IoResult set_blocking(int fd) override;
+  IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
+  IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
+  IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override;
+
+ private:
+  bool quiet_writes_ = true;  // the system can be asked for a write without SIGPIPE
 };
 
 }  // namespace ferry

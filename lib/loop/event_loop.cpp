@@ -350,6 +350,10 @@ void EventLoop::allocate_receive_buffer() {
   receive_buffer_.reset(new std::byte[kReceiveBufferSize]);
 }
 
+void EventLoop::allocate_datagram_buffer() {
+  datagram_buffer_.reset(new std::byte[kDatagramBufferSize]);
+}
+
 LoopStats EventLoop::stats() const {
   const LoopState& s = *state_;
   LoopStats stats;

@@ -2,6 +2,7 @@
 
 #include "poison.h"
 
+#include <cerrno>
 #include <utility>
 
 namespace ferry {
@@ -24,12 +25,21 @@ void StreamTransport::resume_reading() {
 }
 
 void StreamTransport::on_readable(FdWatch::ReadEvent event) {
+  if (!ends_.reads && slot_.made()) return on_reader_gone();
   if (!slot_.made() || !is_reading()) {
     // Kept for resume_reading. The watch stays unarmed, so a paused connection costs nothing.
     readable_ = true;
     return;
   }
-  read_ready(event.drain);
+  read_ready(event.drain || ends_.short_reads);
+}
+
+/// Nobody will read what is written here.
+void StreamTransport::on_reader_gone() {
+  if (ending_) return;
+  if (get_write_buffer_size() > 0) return fail(system_error_code(EPIPE), "write");
+  closing_ = true;
+  end_soon();
 }
 
 /// Reads until the socket is empty, the protocol pauses or the turn's budget is spent. With `drain`
@@ -54,7 +64,8 @@ void StreamTransport::read_ready(bool drain) {
       unpoison(into);
     }
 
-    const IoResult r = loop().kernel().recv(fd_, into);
+    Kernel& kernel = loop().kernel();
+    const IoResult r = ends_.socket ? kernel.recv(fd_, into) : kernel.read(fd_, into);
     if (r.would_block()) return watch_->arm(Direction::read, FdWatch::Arm::after_would_block);
     if (!r.ok()) return fail(r.code(), "recv");
     if (r.value == 0) return on_eof();
@@ -97,7 +108,7 @@ void StreamTransport::on_eof() {
   Cork cork(*this);
   if (!slot_.eof_received(*this, keep_open)) {
     fail(make_error_code(errc::protocol_failed), "eof_received");
-  } else if (!keep_open) {
+  } else if (!keep_open || !ends_.writes) {
     close();
   }
 }

@@ -14,7 +14,11 @@ std::shared_ptr<StreamTransport> StreamTransport::start(EventLoop& loop, StreamS
   std::error_code error;
   t.watch_ = loop.kernel().watch(t.fd_, t, error);
   if (error) throw IoError({error, "watch", t.peername_});
-  t.watch_->arm(Direction::read, FdWatch::Arm::if_ready);
+  // The end of a pipe that is written to becomes readable when nobody reads from it any more; of a
+  // device that means nothing.
+  if (t.ends_.reads || !t.ends_.short_reads) {
+    t.watch_->arm(Direction::read, FdWatch::Arm::if_ready);
+  }
   loop.claim_descriptor(t.fd_);
   t.self_ = transport;
   t.join_clients(std::move(start.clients));
@@ -27,8 +31,10 @@ std::shared_ptr<StreamTransport> StreamTransport::start(EventLoop& loop, StreamS
 StreamTransport::StreamTransport(EventLoop& loop, StreamStart& start)
     : LoopResource(loop, Kind::transport),
       slot_(std::move(start.protocol)),
+      ends_(start.ends),
       fd_(start.socket.release()),
       peername_(std::move(start.peer)) {
+  eof_wanted_ = eof_sent_ = !ends_.writes;
   if (peername_.empty()) loop.kernel().peer_address(fd_, peername_);
 }
 
@@ -48,6 +54,7 @@ void StreamTransport::make_connection(Function<void()> made) {
     }
   }
   if (made) loop().run_callback(made);
+  if (readable_ && !ends_.reads) return on_reader_gone();
   if (readable_ && is_reading()) read_later();
 }
 
@@ -85,7 +92,7 @@ void StreamTransport::end_soon() {
 void StreamTransport::lose() {
   if (lost()) return;
   const auto self = self_;
-  if (!error_ && !aborted_) discard_input();
+  if (!error_ && !aborted_ && ends_.socket && ends_.reads) discard_input();
   if (self.use_count() > 2) sockname();  // somebody may still ask
   // What it writes now is dropped; it must not be called again by way of flow control either.
   closing_ = ending_ = true;

@@ -11,6 +11,15 @@
 
 namespace ferry {
 
+/// What can be done with a stream's descriptor.
+struct StreamEnds {
+  bool socket = true;  ///< Else read(2) and write(2) are its calls.
+  bool reads = true;
+  bool writes = true;
+  /// A read that does not fill the buffer may leave something behind (a terminal's lines).
+  bool short_reads = false;
+};
+
 /// What a StreamTransport starts with.
 struct StreamStart {
   Socket socket;  ///< Connected, non-blocking.
@@ -20,9 +29,11 @@ struct StreamStart {
   std::shared_ptr<ConnectionSet> clients;
   /// Called once connection_made has returned or thrown; may be empty.
   Function<void()> made;
+  StreamEnds ends{};
 };
 
-/// A Transport over a connected stream socket of the loop's kernel: TCP and unix alike.
+/// A Transport over a connected stream socket of the loop's kernel, TCP and unix alike, or over one
+/// end of a pipe.
 /// Its life: start -> connection_made -> open -> closing -> lost. Reading is in stream_read.cpp,
 /// writing in stream_write.cpp, the rest of the life in stream_transport.cpp.
 class StreamTransport final : public Transport, private LoopResource, private FdWatch::Listener {
@@ -40,7 +51,7 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   void writelines(std::span<const BytesView> pieces) override;
   using Transport::writelines;
   void write_eof() override;
-  bool can_write_eof() const noexcept override { return true; }
+  bool can_write_eof() const noexcept override { return ends_.writes; }
 
   void close() override;
   void abort() override;
@@ -48,7 +59,7 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
 
   void pause_reading() override;
   void resume_reading() override;
-  bool is_reading() const noexcept override { return !paused_ && !closing_; }
+  bool is_reading() const noexcept override { return !paused_ && !closing_ && ends_.reads; }
 
   void set_write_buffer_limits(std::optional<std::size_t> high,
                                std::optional<std::size_t> low) override;
@@ -86,12 +97,14 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   void leave_clients();
 
   // -- reading (stream_read.cpp)
+  void on_reader_gone();
   void read_ready(bool drain);
   bool deliver(MutableBytes into, std::size_t size, bool buffered);
   void on_eof();
   void read_later();
 
   // -- writing (stream_write.cpp)
+  IoResult transmit(std::span<const BytesView> pieces);
   bool accepts_writes();
   void send(BytesView data);
   void send_gathered();
@@ -116,6 +129,7 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   bool eof_sent_ : 1 = false;
   bool corked_ : 1 = false;  // one of our callbacks runs: writes are gathered
   bool write_armed_ : 1 = false;
+  StreamEnds ends_;
   FdWatchPtr watch_;
   WriteQueue queue_;
   [[no_unique_address]] FlowControl flow_;

@@ -25,11 +25,19 @@ std::size_t StreamTransport::get_write_buffer_size() const noexcept {
   return queue_.size() + (corked_ ? loop().gather_buffer().size() : 0);
 }
 
+IoResult StreamTransport::transmit(std::span<const BytesView> pieces) {
+  Kernel& kernel = loop().kernel();
+  if (!ends_.socket) [[unlikely]]
+    return kernel.write_pieces(fd_, pieces);
+  return pieces.size() == 1 ? kernel.send(fd_, pieces[0]) : kernel.send_pieces(fd_, pieces);
+}
+
 /// False if a write is to be dropped: the connection is closing or lost.
 bool StreamTransport::accepts_writes() {
   if (!closing_ && !eof_wanted_) [[likely]]
     return true;
   if (lost()) return false;
+  if (eof_wanted_ && !ends_.writes) throw std::logic_error("write to the reading end of a pipe");
   if (eof_wanted_) throw std::logic_error("write after write_eof");
   if (dropped_writes_ < UINT16_MAX) ++dropped_writes_;
   if (dropped_writes_ > kSilentDrops) {
@@ -72,7 +80,7 @@ void StreamTransport::writelines(std::span<const BytesView> pieces) {
 /// Sends `data` as far as the kernel takes it now, and queues a copy of the rest.
 void StreamTransport::send(BytesView data) {
   if (queue_.empty()) {
-    const IoResult r = loop().kernel().send(fd_, data);
+    const IoResult r = transmit(std::span(&data, 1));
     if (r.ok()) {
       if (r.count() == data.size()) [[likely]]
         return;
@@ -100,7 +108,7 @@ void StreamTransport::send_pieces(std::span<const BytesView> pieces) {
     }
     const auto batch = pieces.first(std::min(pieces.size(), Kernel::kMaxPieces));
     pieces = pieces.subspan(batch.size());
-    const IoResult r = loop().kernel().send_pieces(fd_, batch);
+    const IoResult r = transmit(batch);
     if (!r.ok() && !r.would_block()) return fail(r.code(), "send");
     std::size_t sent = r.ok() ? r.count() : 0;
     for (const BytesView piece : batch) {
@@ -150,9 +158,7 @@ void StreamTransport::send_queue() {
     const std::size_t count = queue_.gather(batch);
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < count; ++i) bytes += batch[i].size();
-    Kernel& kernel = loop().kernel();
-    const IoResult r = count == 1 ? kernel.send(fd_, batch[0])
-                                  : kernel.send_pieces(fd_, std::span(batch).first(count));
+    const IoResult r = transmit(std::span(batch).first(count));
     if (!r.ok() && !r.would_block()) return fail(r.code(), "send");
     const std::size_t sent = r.ok() ? r.count() : 0;
     queue_.consume(sent);
@@ -184,6 +190,7 @@ void StreamTransport::check_high_water() {
 
 void StreamTransport::write_eof() {
   if (closing_ || eof_wanted_) return;
+  if (!ends_.reads) return close();  // there is nothing left of a pipe without its writing end
   eof_wanted_ = true;
   if (!corked_ && queue_.empty()) flushed();
 }

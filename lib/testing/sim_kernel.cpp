@@ -4,6 +4,8 @@
 #include "sim_turns.h"
 #include "sim_watch.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -38,8 +40,8 @@ void SimKernel::set_patience(Function<Duration()> patience) {
 void SimKernel::set_turn_hook(Function<void()> hook) {
   turns_->set_hook(std::move(hook));
 }
-std::pair<int, int> SimKernel::connected_pair(int family) {
-  return sockets_->connected_pair(family);
+std::pair<int, int> SimKernel::connected_pair(int family, int type) {
+  return sockets_->connected_pair(family, type);
 }
 void SimKernel::set_descriptor_limit(std::size_t limit) {
   sockets_->set_descriptor_limit(limit);
@@ -140,6 +142,38 @@ IoResult SimKernel::send_pieces(int fd, std::span<const BytesView> pieces) {
   return call("sendmsg", fd, [&](SimSocket& socket) {
     return sockets_->send(socket, pieces.first(std::min(pieces.size(), kMaxPieces)));
   });
+}
+IoResult SimKernel::read(int fd, MutableBytes into) {
+  return call("read", fd, [&](SimSocket& socket) { return sockets_->read(socket, into); });
+}
+IoResult SimKernel::write_pieces(int fd, std::span<const BytesView> pieces) {
+  return call("writev", fd, [&](SimSocket& socket) {
+    return sockets_->write(socket, pieces.first(std::min(pieces.size(), kMaxPieces)));
+  });
+}
+IoResult SimKernel::file_type(int fd) {
+  return call("fstat", fd, [](SimSocket& socket) {
+    return IoResult{.value = socket.is_pipe() ? S_IFIFO : S_IFSOCK};
+  });
+}
+IoResult SimKernel::pipe(int& read_end, int& write_end) {
+  ++calls_["pipe2"];
+  return sockets_->pipe(read_end, write_end);
+}
+IoResult SimKernel::recv_datagrams(int fd, std::span<IncomingDatagram> into) {
+  return call("recvmmsg", fd, [&](SimSocket& socket) {
+    return sockets_->recv_datagrams(socket, into.first(std::min(into.size(), kMaxDatagrams)));
+  });
+}
+IoResult SimKernel::send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) {
+  return call("sendmmsg", fd, [&](SimSocket& socket) {
+    return sockets_->send_datagrams(socket,
+                                    datagrams.first(std::min(datagrams.size(), kMaxDatagrams)));
+  });
+}
+IoResult SimKernel::set_membership(int fd, const Address& group, unsigned, bool join) {
+  return call("setsockopt", fd,
+              [&](SimSocket& socket) { return SimSockets::set_membership(socket, group, join); });
 }
 IoResult SimKernel::shutdown(int fd, int how) {
   return call("shutdown", fd, [&](SimSocket& socket) { return sockets_->shutdown(socket, how); });

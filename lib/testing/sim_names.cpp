@@ -13,6 +13,7 @@ namespace {
 /// True if a connection to one address could be meant for the other socket: then both cannot have
 /// the same port.
 bool overlap(const SimSocket& a, const SimSocket& b) {
+  if (a.type != b.type) return false;
   const bool a_any = is_wildcard(a.local);
   const bool b_any = is_wildcard(b.local);
   if (a.family == b.family) return a_any || b_any || a.local.host() == b.local.host();
@@ -132,13 +133,39 @@ SimSocket* SimNames::listener(const Address& address) {
     SimSocket* socket = find_unix(address);
     return socket && socket->state == SimSocket::State::listening ? socket : nullptr;
   }
-  // The closest match wins: this very address, the family's wildcard, IPv6's for IPv4.
+  return closest(
+      address, [](const SimSocket& socket) { return socket.state == SimSocket::State::listening; });
+}
+
+SimSocket* SimNames::receiver(const Address& address, const Address& from) {
+  SimSocket* connected = closest(address, [&from](const SimSocket& socket) {
+    return socket.is_datagram() && socket.state == SimSocket::State::connected &&
+           (socket.remote == from ||
+            (from.family() == AF_INET && socket.remote == mapped_to_v6(from)));
+  });
+  if (connected) return connected;
+  return closest(address, [](const SimSocket& socket) {
+    return socket.is_datagram() && socket.state == SimSocket::State::fresh;
+  });
+}
+
+std::vector<SimSocket*> SimNames::datagram_sockets(std::uint16_t port) const {
+  std::vector<SimSocket*> found;
+  const auto [first, last] = ports_.equal_range(port);
+  for (auto it = first; it != last; ++it) {
+    if (it->second->is_datagram()) found.push_back(it->second);
+  }
+  return found;
+}
+
+/// The closest match wins: this very address, the family's wildcard, IPv6's for IPv4.
+SimSocket* SimNames::closest(const Address& address, Function<bool(const SimSocket&)> fits) {
   std::vector<SimSocket*> matches[3];
   const std::string host = address.host();
   const auto [first, last] = ports_.equal_range(address.port());
   for (auto it = first; it != last; ++it) {
     SimSocket& socket = *it->second;
-    if (socket.state != SimSocket::State::listening) continue;
+    if (!fits(socket)) continue;
     if (socket.family == address.family()) {
       if (socket.local.host() == host) {
         matches[0].push_back(&socket);

@@ -2,9 +2,12 @@
 
 #include "sim_socket.h"
 
+#include <ferry/function.h>
+
 #include <cstdint>
 #include <map>
 #include <unordered_map>
+#include <vector>
 
 namespace ferry::testing {
 
@@ -32,6 +35,10 @@ class SimNames {
   /// Who accepts connections to `address`; null if nobody does. Sockets that share a port
   /// (SO_REUSEPORT) take turns.
   SimSocket* listener(const Address& address);
+  /// Who gets a datagram of `from`; null if nobody does. A socket connected to `from` comes first.
+  SimSocket* receiver(const Address& address, const Address& from);
+  /// The datagram sockets of that port.
+  std::vector<SimSocket*> datagram_sockets(std::uint16_t port) const;
   /// The socket bound to a unix name, listening or not.
   SimSocket* find_unix(const Address& address) const;
   std::size_t size() const noexcept { return ports_.size() + unix_.size(); }
@@ -42,6 +49,7 @@ class SimNames {
 
   std::uint16_t free_port();
   void enter(SimSocket& socket, const Address& name);
+  SimSocket* closest(const Address& address, Function<bool(const SimSocket&)> fits);
 
   // A multimap, so that the order within a port is the order of the binds.
   std::multimap<std::uint16_t, SimSocket*> ports_;

@@ -5,6 +5,7 @@
 namespace ferry::testing {
 
 bool SimSocket::readable() const noexcept {
+  if (is_datagram()) return !datagrams.empty() || shut_read || error != 0;
   switch (state) {
     case State::listening:
       return !pending.empty();
@@ -20,6 +21,7 @@ bool SimSocket::readable() const noexcept {
 }
 
 bool SimSocket::writable() const noexcept {
+  if (is_datagram()) return true;
   switch (state) {
     case State::listening:
     case State::connecting:
@@ -35,6 +37,7 @@ bool SimSocket::writable() const noexcept {
 }
 
 bool SimSocket::end_pending() const noexcept {
+  if (is_datagram()) return error != 0;
   return fin_received || error != 0 || state == State::dead || state == State::fresh;
 }
 

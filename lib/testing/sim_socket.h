@@ -7,19 +7,32 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
+#include <string>
 #include <utility>
 
 namespace ferry::testing {
 
 class SimWatch;
 
+/// A datagram that waits to be received.
+struct SimDatagram {
+  std::string bytes;
+  Address from;
+  Address to;
+  int tos = 0;
+};
+
 /// One end of a simulated connection, or a listener. What was sent to it waits in its inbox; what
-/// it sends goes straight to its peer's.
+/// it sends goes straight to its peer's. Or a datagram socket, `connected` if it has a remote
+/// address.
 struct SimSocket {
   enum class State { fresh, listening, connecting, connected, dead };
 
   int fd = -1;  // -1 before it is accepted
   int family = AF_UNSPEC;
+  int type = SOCK_STREAM;
+  enum class PipeEnd { none, read, write } pipe_end = PipeEnd::none;  // a unix socket inside
   State state = State::fresh;
   SimWatch* watch = nullptr;
 
@@ -34,6 +47,10 @@ struct SimSocket {
   std::size_t backlog = 0;
   std::deque<std::unique_ptr<SimSocket>> pending;
 
+  // -- a datagram socket's
+  std::deque<SimDatagram> datagrams;
+  std::set<Address> groups;  // with port 0
+
   // -- a connection's
   SimSocket* peer = nullptr;  // null when the other end is closed, or the connection is dead
   Buffer inbox;
@@ -44,6 +61,8 @@ struct SimSocket {
   int error = 0;              // what the next call, or SO_ERROR, reports
 
   bool is_unix() const noexcept { return family == AF_UNIX; }
+  bool is_pipe() const noexcept { return pipe_end != PipeEnd::none; }
+  bool is_datagram() const noexcept { return type == SOCK_DGRAM; }
   bool option(int level, int name) const {
     const auto found = options.find({level, name});
     return found != options.end() && found->second != 0;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <stdexcept>
+#include <tuple>
 
 namespace ferry::testing {
 namespace {
@@ -45,9 +46,10 @@ std::size_t SimSockets::watched() const noexcept {
       table_.begin(), table_.end(), [](const auto& socket) { return socket && socket->watch; }));
 }
 
-std::unique_ptr<SimSocket> SimSockets::make(int family) const {
+std::unique_ptr<SimSocket> SimSockets::make(int family, int type) const {
   auto socket = std::make_unique<SimSocket>();
   socket->family = family;
+  socket->type = type;
   socket->send_size = options_.pipe_capacity / 2;
   socket->receive_size = options_.pipe_capacity - socket->send_size;
   return socket;
@@ -68,15 +70,17 @@ int SimSockets::enter(std::unique_ptr<SimSocket> socket) {
 
 IoResult SimSockets::socket(int family, int type, int protocol) {
   if (family != AF_INET && family != AF_INET6 && family != AF_UNIX) return fail(EAFNOSUPPORT);
-  if ((type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != SOCK_STREAM) return fail(ESOCKTNOSUPPORT);
-  if (protocol != 0 && (family == AF_UNIX || protocol != IPPROTO_TCP)) return fail(EPROTONOSUPPORT);
-  const int fd = enter(make(family));
+  type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (type != SOCK_STREAM && type != SOCK_DGRAM) return fail(ESOCKTNOSUPPORT);
+  const int expected = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
+  if (protocol != 0 && (family == AF_UNIX || protocol != expected)) return fail(EPROTONOSUPPORT);
+  const int fd = enter(make(family, type));
   return fd < 0 ? fail(EMFILE) : IoResult{.value = fd};
 }
 
-std::pair<int, int> SimSockets::connected_pair(int family) {
-  auto server = make(family);
-  auto client = make(family);
+std::pair<int, int> SimSockets::connected_pair(int family, int type) {
+  auto server = make(family, type);
+  auto client = make(family, type);
   server->state = client->state = State::connected;
   if (family == AF_UNIX) {
     server->local = client->local = any_address(AF_UNIX);
@@ -93,9 +97,29 @@ std::pair<int, int> SimSockets::connected_pair(int family) {
   return {first, enter(std::move(server))};
 }
 
+IoResult SimSockets::pipe(int& read_end, int& write_end) {
+  if (open_ + 2 > options_.descriptor_limit) return fail(EMFILE);
+  std::tie(read_end, write_end) = connected_pair(AF_UNIX, SOCK_STREAM);
+  find(read_end)->pipe_end = SimSocket::PipeEnd::read;
+  find(write_end)->pipe_end = SimSocket::PipeEnd::write;
+  return done();
+}
+
+IoResult SimSockets::read(SimSocket& socket, MutableBytes into) {
+  return socket.pipe_end == SimSocket::PipeEnd::write ? fail(EBADF) : recv(socket, into);
+}
+
+IoResult SimSockets::write(SimSocket& socket, std::span<const BytesView> pieces) {
+  return socket.pipe_end == SimSocket::PipeEnd::read ? fail(EBADF) : send(socket, pieces);
+}
+
 IoResult SimSockets::close(SimSocket& socket) {
   if (socket.watch) sim_fatal("close of a descriptor that is still watched", socket.fd);
-  disconnect(socket);
+  if (socket.is_datagram()) {
+    if (socket.peer) socket.peer->peer = nullptr;
+  } else {
+    disconnect(socket);
+  }
   std::erase(connecting_, &socket);
   names_.release(socket);
   const int fd = socket.fd;
@@ -115,6 +139,7 @@ IoResult SimSockets::bind(SimSocket& socket, const Address& address) {
 }
 
 IoResult SimSockets::listen(SimSocket& socket, int backlog) {
+  if (socket.is_datagram()) return fail(EOPNOTSUPP);
   if (socket.state != State::fresh && socket.state != State::listening) return fail(EINVAL);
   if (!socket.named) {
     if (socket.is_unix()) return fail(EINVAL);
@@ -127,6 +152,7 @@ IoResult SimSockets::listen(SimSocket& socket, int backlog) {
 }
 
 IoResult SimSockets::accept(SimSocket& socket, Address& peer) {
+  if (socket.is_datagram()) return fail(EOPNOTSUPP);
   if (socket.state != State::listening) return fail(EINVAL);
   if (socket.pending.empty()) return fail(EAGAIN);
   if (open_ >= options_.descriptor_limit) return fail(EMFILE);
@@ -137,6 +163,7 @@ IoResult SimSockets::accept(SimSocket& socket, Address& peer) {
 }
 
 IoResult SimSockets::connect(SimSocket& socket, const Address& address) {
+  if (socket.is_datagram()) return connect_datagram(socket, address);
   if (socket.state == State::connecting) return fail(EALREADY);
   if (socket.state != State::fresh) return fail(EISCONN);
   if (address.family() != socket.family) return fail(socket.is_unix() ? EINVAL : EAFNOSUPPORT);
@@ -146,6 +173,7 @@ IoResult SimSockets::connect(SimSocket& socket, const Address& address) {
 IoResult SimSockets::connect_unix(SimSocket& socket, const Address& address) {
   SimSocket* listener = names_.find_unix(address);
   if (!listener) return fail(address.is_abstract() ? ECONNREFUSED : ENOENT);
+  if (listener->is_datagram()) return fail(EPROTOTYPE);
   if (listener->state != State::listening) return fail(ECONNREFUSED);
   if (full(*listener)) return fail(EAGAIN);
   if (!socket.named) socket.local = any_address(AF_UNIX);
@@ -206,6 +234,11 @@ void SimSockets::establish(SimSocket& listener, SimSocket& client) {
 // -- bytes
 
 IoResult SimSockets::recv(SimSocket& socket, MutableBytes into) {
+  if (socket.is_datagram()) {
+    IncomingDatagram one{.buffer = into};
+    const IoResult received = recv_datagrams(socket, std::span(&one, 1));
+    return received.ok() ? done(one.size) : received;
+  }
   if (socket.state == State::fresh && socket.error) return fail(std::exchange(socket.error, 0));
   if (socket.state == State::fresh || socket.state == State::listening) {
     return fail(socket.is_unix() ? EINVAL : ENOTCONN);
@@ -231,6 +264,13 @@ IoResult SimSockets::recv(SimSocket& socket, MutableBytes into) {
 }
 
 IoResult SimSockets::send(SimSocket& socket, std::span<const BytesView> pieces) {
+  if (socket.is_datagram()) {
+    Buffer whole;
+    for (const BytesView& piece : pieces) whole.append(piece);
+    const OutgoingDatagram one{.bytes = whole};
+    const IoResult sent = send_datagrams(socket, std::span(&one, 1));
+    return sent.ok() ? done(whole.size()) : sent;
+  }
   if (socket.error) return fail(std::exchange(socket.error, 0));
   switch (socket.state) {
     case State::fresh:
@@ -297,7 +337,7 @@ void SimSockets::disconnect(SimSocket& socket) {
   peer->peer = nullptr;
   const auto linger = socket.options.find({SOL_SOCKET, SO_LINGER});
   const bool hard = linger != socket.options.end() && linger->second == 0 && !socket.is_unix();
-  if (hard || !socket.inbox.empty()) return reset(*peer);
+  if (hard || (!socket.inbox.empty() && !socket.is_pipe())) return reset(*peer);
   if (!std::exchange(peer->fin_received, true) || peer->is_unix()) peer->edge_read();
   // A unix socket's writer learns at once that nobody reads; TCP's when it tries.
   if (peer->is_unix() || peer->send_blocked) peer->edge_write();
@@ -317,19 +357,23 @@ void SimSockets::reset(SimSocket& socket) {
 // -- looking and setting
 
 IoResult SimSockets::local_address(const SimSocket& socket, Address& address) const {
+  if (socket.is_pipe()) return fail(ENOTSOCK);
   address = socket.local.empty() ? any_address(socket.family) : socket.local;
   return done();
 }
 
 IoResult SimSockets::peer_address(const SimSocket& socket, Address& address) const {
+  if (socket.is_pipe()) return fail(ENOTSOCK);
   if (socket.state != State::connected) return fail(ENOTCONN);
   address = socket.remote;
   return done();
 }
 
 IoResult SimSockets::set_option(SimSocket& socket, int level, int name, int value) {
+  if (socket.is_pipe()) return fail(ENOTSOCK);
   if (level == IPPROTO_TCP && socket.is_unix()) return fail(EOPNOTSUPP);
   if (level == IPPROTO_IPV6 && socket.family != AF_INET6) return fail(ENOPROTOOPT);
+  if (level == IPPROTO_UDP) return fail(ENOPROTOOPT);
   if (level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_RCVBUF)) {
     (name == SO_SNDBUF ? socket.send_size : socket.receive_size) =
         static_cast<std::size_t>(std::max(value, 1));
@@ -349,20 +393,22 @@ IoResult SimSockets::set_option(SimSocket& socket, int level, int name, int valu
 }
 
 IoResult SimSockets::get_option(SimSocket& socket, int level, int name, int& value) const {
+  if (socket.is_pipe()) return fail(ENOTSOCK);
   if (level == IPPROTO_TCP && socket.is_unix()) return fail(EOPNOTSUPP);
+  if (level == IPPROTO_UDP) return fail(ENOPROTOOPT);
   if (level == SOL_SOCKET) {
     switch (name) {
       case SO_ERROR:
         value = std::exchange(socket.error, 0);
         return done();
       case SO_TYPE:
-        value = SOCK_STREAM;
+        value = socket.type;
         return done();
       case SO_DOMAIN:
         value = socket.family;
         return done();
       case SO_PROTOCOL:
-        value = socket.is_unix() ? 0 : IPPROTO_TCP;
+        value = socket.is_unix() ? 0 : socket.is_datagram() ? IPPROTO_UDP : IPPROTO_TCP;
         return done();
       case SO_ACCEPTCONN:
         value = socket.state == State::listening;

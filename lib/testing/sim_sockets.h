@@ -26,7 +26,7 @@ class SimSockets {
   void set_descriptor_limit(std::size_t limit) { options_.descriptor_limit = limit; }
   /// TCP connects under way get on: they succeed, are refused, or wait for room in the backlog.
   void settle();
-  std::pair<int, int> connected_pair(int family);
+  std::pair<int, int> connected_pair(int family, int type);
 
   IoResult socket(int family, int type, int protocol);
   IoResult bind(SimSocket& socket, const Address& address);
@@ -34,6 +34,12 @@ class SimSockets {
   IoResult accept(SimSocket& socket, Address& peer);
   IoResult connect(SimSocket& socket, const Address& address);
   IoResult recv(SimSocket& socket, MutableBytes into);
+  IoResult read(SimSocket& socket, MutableBytes into);
+  IoResult write(SimSocket& socket, std::span<const BytesView> pieces);
+  IoResult pipe(int& read_end, int& write_end);
+  IoResult recv_datagrams(SimSocket& socket, std::span<IncomingDatagram> into);
+  IoResult send_datagrams(SimSocket& socket, std::span<const OutgoingDatagram> datagrams);
+  static IoResult set_membership(SimSocket& socket, const Address& group, bool join);
   IoResult send(SimSocket& socket, std::span<const BytesView> pieces);
   IoResult shutdown(SimSocket& socket, int how);
   IoResult close(SimSocket& socket);
@@ -45,12 +51,14 @@ class SimSockets {
  private:
   using State = SimSocket::State;
 
-  std::unique_ptr<SimSocket> make(int family) const;
+  std::unique_ptr<SimSocket> make(int family, int type = SOCK_STREAM) const;
   /// The lowest free number, or -1 at the limit.
   int enter(std::unique_ptr<SimSocket> socket);
   void establish(SimSocket& listener, SimSocket& client);
   IoResult connect_unix(SimSocket& socket, const Address& address);
   IoResult connect_tcp(SimSocket& socket, const Address& address);
+  IoResult connect_datagram(SimSocket& socket, const Address& address);
+  int send_datagram(SimSocket& socket, const OutgoingDatagram& datagram);
   /// The end of one side; its peer learns what Linux would tell it.
   void disconnect(SimSocket& socket);
   /// `socket` gets a RST.

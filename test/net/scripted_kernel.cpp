@@ -150,6 +150,39 @@ IoResult ScriptedKernel::scripted_send(int fd, std::span<const BytesView> pieces
   return result;
 }
 
+IoResult ScriptedKernel::recv_datagrams(int fd, std::span<IncomingDatagram> into) {
+  ++recv_calls_;
+  if (recv_steps_.empty()) return inner_->recv_datagrams(fd, into);
+  const Step step = recv_steps_.front();
+  recv_steps_.pop_front();
+  made_up(fd, Direction::read);
+  if (step.error != 0) return failure(step.error);
+  return inner_->recv_datagrams(fd, into.first(std::min(into.size(), *step.limit)));
+}
+
+IoResult ScriptedKernel::send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) {
+  ++send_calls_;
+  most_pieces_ = std::max(most_pieces_, datagrams.size());
+  std::size_t most = std::min(datagrams.size(), allowance_.value_or(datagrams.size()));
+  if (!send_steps_.empty()) {
+    const Step step = send_steps_.front();
+    send_steps_.pop_front();
+    if (step.error != 0) {
+      made_up(fd, Direction::write);
+      return failure(step.error);
+    }
+    most = std::min(most, *step.limit);
+  }
+  if (most < datagrams.size()) made_up(fd, Direction::write);
+  if (most == 0) return failure(EAGAIN);
+  const IoResult result = inner_->send_datagrams(fd, datagrams.first(most));
+  if (result.ok()) {
+    sent_.push_back(result.count());
+    if (allowance_) *allowance_ -= result.count();
+  }
+  return result;
+}
+
 IoResult ScriptedKernel::shutdown(int fd, int how) {
   shutdowns_.push_back(how);
   return inner_->shutdown(fd, how);

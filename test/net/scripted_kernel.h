@@ -2,6 +2,7 @@
 
 #include <ferry/kernel.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <deque>
 #include <memory>
@@ -20,7 +21,7 @@ class ScriptedKernel final : public Kernel {
   /// The kernel below: what a test's own sockets should use, so that they are in no script.
   Kernel& inner() noexcept { return *inner_; }
 
-  // -- sends
+  // -- sends; for send_datagrams, what is said of bytes holds for places
   /// From now on only so many more bytes go out; then sends say EAGAIN and writability is not
   /// reported, as with a peer that does not read.
   void block_sends(std::size_t after = 0);
@@ -73,6 +74,41 @@ class ScriptedKernel final : public Kernel {
   IoResult set_option(int fd, int level, int name, int value) override;
   IoResult get_option(int fd, int level, int name, int& value) override;
   IoResult adopt(int fd) override { return inner_->adopt(fd); }
+  IoResult read(int fd, MutableBytes into) override { return inner_->read(fd, into); }
+  IoResult write_pieces(int fd, std::span<const BytesView> pieces) override {
+    return inner_->write_pieces(fd, pieces);
+  }
+  IoResult is_blocking(int fd) override { return inner_->is_blocking(fd); }
+  IoResult duplicate(int fd) override { return inner_->duplicate(fd); }
+  /// False: sendfile says that it is not for these.
+  bool native_sendfile = true;
+  IoResult send_file(int fd, int file, std::uint64_t offset, std::size_t count) override {
+    if (!native_sendfile) return {-1, EINVAL};
+    return inner_->send_file(fd, file, offset, count);
+  }
+  IoResult read_at(int file, std::uint64_t offset, MutableBytes into) override {
+    return inner_->read_at(file, offset, into);
+  }
+  IoResult seek(int file, std::uint64_t offset) override { return inner_->seek(file, offset); }
+  IoResult spawn(const SpawnRequest& request, int& pid) override {
+    return inner_->spawn(request, pid);
+  }
+  IoResult reap(int process, bool wait, int& status) override {
+    return inner_->reap(process, wait, status);
+  }
+  IoResult signal_process(int process, int number) override {
+    return inner_->signal_process(process, number);
+  }
+  IoResult set_blocking(int fd) override { return inner_->set_blocking(fd); }
+  IoResult file_type(int fd) override { return inner_->file_type(fd); }
+  IoResult pipe(int& read_end, int& write_end) override {
+    return inner_->pipe(read_end, write_end);
+  }
+  IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
+  IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
+  IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override {
+    return inner_->set_membership(fd, group, interface, join);
+  }
 
  private:
   class Watch;

@@ -41,6 +41,31 @@ class Serving(BenchTest):
                         self.assertGreaterEqual(figures['total_messages'], connections * depth)
                 self.end(server)
 
+    def test_DatagramsAreAnsweredByteForByte(self):
+        server, port = self.serve('--transport', 'udp')
+        for connections, size, depth in [(64, 64, 1), (4, 512, 32), (1, 8, 16), (1, 65507, 1)]:
+            with self.subTest(size=size, depth=depth):
+                code, figures, errors = self.load(port, '--transport', 'udp', size=size, depth=depth,
+                                                  connections=connections)
+                self.assertEqual((code, errors), (0, ''))
+                self.assertGreaterEqual(figures['total_messages'], connections * depth)
+                self.assertEqual(figures['lost'], 0)
+        self.end(server)
+
+    def test_WrongDatagramsAreNoticed(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wrong:
+            wrong.bind(('127.0.0.1', 0))
+            wrong.settimeout(harness.PATIENCE)
+
+            def answer():
+                data, peer = wrong.recvfrom(65536)
+                wrong.sendto(data[:-1] + bytes([data[-1] ^ 1]), peer)
+            answering = self.in_thread(answer)
+            code, figures, errors = self.load(wrong.getsockname()[1], '--transport', 'udp')
+            answering()
+        self.assertEqual((code, figures['errors']), (1, 1))
+        self.assertIn('wrong bytes', errors)
+
     def test_MessagesAreAnsweredWhateverTheSplits(self):
         for api in ['callbacks', 'buffered']:
             server, port = self.serve('--api', api, '--message', 10)

@@ -5,6 +5,7 @@ import pathlib
 import signal
 import socket
 import struct
+import subprocess
 
 import harness
 from harness import receive, receive_all, wait_until
@@ -55,6 +56,51 @@ class Echo(ExampleTest):
         server, _ = self.serve('echo_server')
         server.signal(signal.SIGINT)
         self.assertEqual(server.wait(), 0)
+
+
+class UdpEcho(ExampleTest):
+    def test_TheServerSendsDatagramsBack(self):
+        server, port = self.serve('udp_echo')
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.settimeout(harness.PATIENCE)
+            peer.connect(('127.0.0.1', port))
+            for datagram in [b'hello', b'', bytes(range(256)) * 255]:
+                peer.send(datagram)
+                self.assertEqual(peer.recv(65536), datagram)
+        self.assertEqual(server.terminate(), 0)
+
+
+class Pipe(ExampleTest):
+    def run_with(self, data):
+        ran = subprocess.run([harness.programs['pipe']], input=data, capture_output=True,
+                             timeout=harness.PATIENCE, check=False)
+        return ran.returncode, ran.stdout, ran.stderr
+
+    def test_LinesAreNumbered(self):
+        self.assertEqual(self.run_with(b'one\n\nthree'), (0, b'1\tone\n2\t\n3\tthree', b''))
+        lines = [b'x' * (i % 100) for i in range(20000)]
+        numbered = b''.join(b'%d\t%s\n' % (i + 1, line) for i, line in enumerate(lines))
+        self.assertEqual(self.run_with(b'\n'.join(lines) + b'\n'), (0, numbered, b''))
+
+    def test_AFileIsRefused(self):
+        with open(__file__, 'rb') as file:
+            ran = subprocess.run([harness.programs['pipe']], stdin=file, capture_output=True,
+                                 timeout=harness.PATIENCE, check=False)
+        self.assertEqual(ran.returncode, 1)
+        self.assertIn(b'no pipe', ran.stderr)
+
+
+class Subprocess(ExampleTest):
+    def test_OutputAndEndAreTold(self):
+        self.assertEqual(self.run_program('subprocess', 60, 'sh', '-c', 'echo hello; exit 3'),
+                         (0, 'output: 6 bytes, errors: 0 bytes, exit code 3\n', ''))
+        self.assertEqual(self.run_program('subprocess', 0, 'sleep', 600),
+                         (0, 'output: 0 bytes, errors: 0 bytes, ended by signal 9\n', ''))
+
+    def test_AMissingProgramIsAnError(self):
+        code, output, errors = self.run_program('subprocess', 60, '/nonexistent')
+        self.assertEqual((code, output), (1, ''))
+        self.assertIn('/nonexistent: No such file', errors)
 
 
 class Chat(ExampleTest):

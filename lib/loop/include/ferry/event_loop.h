@@ -257,11 +257,19 @@ class EventLoop final : private Kernel::Client {
     if (!receive_buffer_) allocate_receive_buffer();
     return {receive_buffer_.get(), kReceiveBufferSize};
   }
+  /// The same for datagrams: room for a batch of large ones, 2 MiB of which only what they fill is
+  /// ever touched.
+  MutableBytes datagram_buffer() {
+    if (!datagram_buffer_) allocate_datagram_buffer();
+    return {datagram_buffer_.get(), kDatagramBufferSize};
+  }
   /// The one buffer that gathers what the connection whose callback runs writes; empty in between.
   Buffer& gather_buffer() noexcept { return gather_buffer_; }
   /// Marks `fd` as a transport's, which add_reader and its kin refuse to touch.
   void claim_descriptor(int fd);
   void release_descriptor(int fd) noexcept;
+  /// Throws std::logic_error if `fd` is a transport's, or the loop is closed.
+  void check_descriptor(const char* what, int fd) const;
   /// Runs `f` in the way of a loop callback: its exceptions go to the handler, slowness is logged.
   template <class F>
   void run_callback(F&& f, SourceLocation where = SourceLocation::current());
@@ -297,7 +305,6 @@ class EventLoop final : private Kernel::Client {
   void request_drain();
   Function<void()>& prepare_timer(TimePoint when, SourceLocation where, TimerHandle& handle);
   void check_usable(const char* what) const;
-  void check_descriptor(const char* what, int fd) const;
   void collect_mail();
   void arm_timer(TimePoint when);
   void run_timed(Function<void()>& callback, SourceLocation where);
@@ -306,8 +313,10 @@ class EventLoop final : private Kernel::Client {
   Resolver& resolver();
 
   void allocate_receive_buffer();
+  void allocate_datagram_buffer();
 
   static constexpr std::size_t kReceiveBufferSize = 256 * 1024;
+  static constexpr std::size_t kDatagramBufferSize = (2 * 1024 + 8) * 1024;
 
   std::unique_ptr<Kernel> kernel_;
   std::unique_ptr<LoopState> state_;
@@ -315,6 +324,7 @@ class EventLoop final : private Kernel::Client {
   const std::atomic<unsigned>* attention_;  // MailboxState's
   bool drain_requested_ = false;            // on_drain will come, or is on the stack
   std::unique_ptr<std::byte[]> receive_buffer_;
+  std::unique_ptr<std::byte[]> datagram_buffer_;
   Buffer gather_buffer_;
 };
 

@@ -5,9 +5,12 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <system_error>
+#include <vector>
 
 namespace ferry {
 
@@ -26,6 +29,57 @@ struct IoResult {
   /// EAGAIN: nothing can be done until the descriptor is ready.
   bool would_block() const noexcept;
   std::error_code code() const noexcept { return {error, std::system_category()}; }
+};
+
+/// What is known of a datagram beside its bytes.
+struct DatagramInfo {
+  /// Who sent it, or who is to get it. Empty or unnamed for a unix socket without a name.
+  Address peer{};
+  /// Which of this machine's addresses it came to, or shall come from; empty: not known, any.
+  Address local{};
+  /// The IPv4 TOS or IPv6 traffic class byte: DSCP in the upper six bits (RFC 2474), ECN in the
+  /// lower two (RFC 3168); -1: not known, the socket's own.
+  int tos = -1;
+};
+
+/// A place for a datagram to be received, and what the kernel put there.
+struct IncomingDatagram {
+  MutableBytes buffer{};  ///< Where its bytes go.
+  /// Bytes and peer are all that is wanted. To be set for unix sockets, whose peers could otherwise
+  /// put descriptors into this process (SCM_RIGHTS, unix(7)).
+  bool plain = false;
+  std::size_t size = 0;  ///< How many bytes came.
+  /// Not 0: `size` bytes are several datagrams from one peer, each of so many bytes, the last one
+  /// perhaps of fewer (UDP_GRO, see udp(7)).
+  std::size_t segment = 0;
+  bool truncated = false;  ///< The datagram was larger than `buffer`.
+  DatagramInfo info{};
+};
+
+/// A datagram to be sent. Everything that is pointed at belongs to the caller of send_datagrams.
+struct OutgoingDatagram {
+  BytesView bytes{};
+  /// Not 0: several datagrams of so many bytes each, the last one perhaps of fewer (UDP_SEGMENT).
+  std::size_t segment = 0;
+  const Address* to = nullptr;    ///< Null: the peer it is connected to.
+  const Address* from = nullptr;  ///< As DatagramInfo::local; null: any.
+  int tos = -1;                   ///< As DatagramInfo::tos.
+};
+
+/// What a child process is started with.
+struct SpawnRequest {
+  static constexpr int kInherit = -1;   ///< The parent's own.
+  static constexpr int kNull = -2;      ///< /dev/null
+  static constexpr int kAsOutput = -3;  ///< Whatever the child's descriptor 1 is.
+
+  std::string program{};                 ///< A path; a name without a slash is looked for in PATH.
+  std::vector<std::string> arguments{};  ///< With the program's name first.
+  const std::vector<std::string>* environment = nullptr;  ///< "NAME=value"; null: the parent's.
+  std::string directory{};                                ///< Empty: the parent's.
+  int streams[3] = {kInherit, kInherit, kInherit};        ///< Descriptors, or as above.
+  std::vector<int> passed{};  ///< Beside 0 to 2, what stays open in the child.
+  bool new_session = false;   ///< setsid(2)
+  int process_group = -1;     ///< setpgid(2); 0: a new one; -1: the parent's
 };
 
 enum class Direction { read, write };
@@ -142,7 +196,52 @@ class Kernel {
   /// Makes a socket that was opened elsewhere fit for this kernel: non-blocking, close-on-exec.
   virtual IoResult adopt(int fd) { return {fd, 0}; }
 
+  // -- pipes, terminals and their kind; a kernel may do without them
+  virtual IoResult read(int fd, MutableBytes into);
+  /// writev(2) with one entry a piece, at most `kMaxPieces`; EPIPE and no signal as with `send`.
+  virtual IoResult write_pieces(int fd, std::span<const BytesView> pieces);
+  /// The S_IFMT part of its mode: what kind of file it is (inode(7)).
+  virtual IoResult file_type(int fd);
+  /// A pipe, both ends non-blocking and close-on-exec (pipe2(2)).
+  virtual IoResult pipe(int& read_end, int& write_end);
+
+  /// 1 if calls on it block, else 0.
+  virtual IoResult is_blocking(int fd);
+  /// Another descriptor of the same open file, close-on-exec (F_DUPFD_CLOEXEC, fcntl(2)).
+  virtual IoResult duplicate(int fd);
+
+  // -- files; a kernel may do without them
+  /// Sends bytes of a file from `offset` on (sendfile(2)); 0 at its end.
+  virtual IoResult send_file(int fd, int file, std::uint64_t offset, std::size_t count);
+  /// pread(2)
+  virtual IoResult read_at(int file, std::uint64_t offset, MutableBytes into);
+  /// lseek(2) from the beginning.
+  virtual IoResult seek(int file, std::uint64_t offset);
+
+  // -- child processes; a kernel may do without them
+  /// Starts one. The result's descriptor stands for it: readable when it has ended (pidfd_open(2)),
+  /// to be closed after `reap`.
+  virtual IoResult spawn(const SpawnRequest& request, int& pid);
+  /// How the process ended: its exit code, or the number of its signal negated. EAGAIN if it runs
+  /// yet, unless told to wait; ECHILD if somebody else took it.
+  virtual IoResult reap(int process, bool wait, int& status);
+  virtual IoResult signal_process(int process, int number);
+  /// The opposite of O_NONBLOCK, for a descriptor that a child gets.
+  virtual IoResult set_blocking(int fd);
+
+  // -- datagrams; a kernel may do without them
+  /// Receives what is there, at most one a place and kMaxDatagrams (recvmmsg(2)). The count; if it
+  /// is less than there were places, nothing is left to read.
+  virtual IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into);
+  /// Sends them in order, at most kMaxDatagrams (sendmmsg(2)). The count sent; an error is the
+  /// first datagram's.
+  virtual IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams);
+  /// Joins a multicast group or leaves it (MCAST_JOIN_GROUP, ip(7), ipv6(7)), on the interface of
+  /// that index; 0: the system's choice.
+  virtual IoResult set_membership(int fd, const Address& group, unsigned interface, bool join);
+
   static constexpr std::size_t kMaxPieces = 64;
+  static constexpr std::size_t kMaxDatagrams = 64;
 };
 
 /// The kernel that ships: Asio's reactor (epoll, kqueue) and scheduler, BSD sockets.

@@ -93,7 +93,10 @@ Future<Connection<P>> typed_connection(EventLoop& loop, Future<Connection<>> pla
   Future<Connection<P>> typed(loop);
   typed.set_cancel_hook([plain] { plain.cancel(); });
   plain.add_done_callback([typed](Future<Connection<>> done) {
-    if (typed.done()) return;
+    if (typed.done()) {  // cancelled, perhaps after all was ready
+      if (!done.cancelled() && !done.exception()) done.result().transport->abort();
+      return;
+    }
     if (done.cancelled()) {
       typed.cancel();
     } else if (std::exception_ptr exception = done.exception()) {

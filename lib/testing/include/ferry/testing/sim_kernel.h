@@ -57,6 +57,10 @@ struct SimStats {
 /// to bind to. SO_LINGER with the value 0 makes close reset the connection. Nothing is lost,
 /// reordered or late. Closing a descriptor that is still watched ends the program: it is a bug.
 ///
+/// Datagram sockets of the same families, too: unlimited queues, so nothing is lost; the refusal of
+/// an absent receiver reaches a connected sender (ECONNREFUSED); broadcast (255.255.255.255 and
+/// 127.255.255.255) and multicast reach every socket of the simulation that would hear them.
+///
 /// Order in a turn, as AsioKernel's: what sockets have to say, in the order it happened; then
 /// the timer, then signals; a drain that was requested comes before what is found after the
 /// request.
@@ -81,7 +85,7 @@ class SimKernel final : public Kernel {
   void set_turn_hook(Function<void()> hook);
   /// Two sockets connected to each other, as socketpair(2), of any of the families. The descriptors
   /// are closed by `close`.
-  std::pair<int, int> connected_pair(int family = AF_INET);
+  std::pair<int, int> connected_pair(int family = AF_INET, int type = SOCK_STREAM);
   /// Changes SimOptions::descriptor_limit; open descriptors stay.
   void set_descriptor_limit(std::size_t limit);
   /// Bytes in the direction towards `fd` that nobody has read.
@@ -115,6 +119,13 @@ class SimKernel final : public Kernel {
   IoResult set_option(int fd, int level, int name, int value) override;
   IoResult get_option(int fd, int level, int name, int& value) override;
   IoResult adopt(int fd) override;
+  IoResult read(int fd, MutableBytes into) override;
+  IoResult write_pieces(int fd, std::span<const BytesView> pieces) override;
+  IoResult file_type(int fd) override;
+  IoResult pipe(int& read_end, int& write_end) override;
+  IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
+  IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
+  IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override;
 
  private:
   /// Every socket call goes through here: the one place to count, and to inject faults.

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <ferry/datagram.h>
+
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace ferry {
+
+/// Datagrams that wait to be sent: their bytes one behind the other in one buffer, so that
+/// neighbours of one size to one peer can be handed over as one piece.
+class DatagramQueue {
+ public:
+  bool empty() const noexcept { return head_ == entries_.size(); }
+  /// Their bytes, and kHeaderSize for each.
+  std::size_t size() const noexcept {
+    return bytes_.size() + (entries_.size() - head_) * DatagramTransport::kHeaderSize;
+  }
+
+  /// Copies a datagram to the back. `to` empty: the connected peer.
+  void append(BytesView data, const Address& to);
+  void append(BytesView data, const DatagramInfo& how);
+  /// Fills `batch` from the front; returns how many were set. With `join`, neighbours that may be
+  /// sent as segments are one. Valid until the next change.
+  std::size_t gather(std::span<OutgoingDatagram> batch, bool join) const noexcept;
+  /// Drops `count` datagrams (not places of a batch) from the front.
+  void consume(std::size_t count) noexcept;
+  void clear() noexcept;
+
+ private:
+  struct Entry {
+    std::size_t size;
+    Address to;
+    std::unique_ptr<DatagramInfo> details;  // null: nothing but `to` matters
+  };
+
+  Buffer bytes_;
+  std::vector<Entry> entries_;
+  std::size_t head_ = 0;  // entries before it are sent
+};
+
+/// How many datagrams one place of a batch holds.
+inline std::size_t datagrams_in(const OutgoingDatagram& place) noexcept {
+  if (place.segment == 0) return 1;
+  return (place.bytes.size() + place.segment - 1) / place.segment;
+}
+
+}  // namespace ferry

@@ -1,0 +1,177 @@
+#include "sim_sockets.h"
+
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace ferry::testing {
+namespace {
+
+constexpr std::size_t kMostV4 = 65507;     // 64 KiB less the headers of IP and UDP
+constexpr std::size_t kMostV6 = 65527;     // and IPv6 does not count its own
+constexpr std::size_t kMostUnix = 212960;  // Linux's default buffer less its own overhead
+
+IoResult fail(int error) {
+  return {.value = -1, .error = error};
+}
+IoResult done(std::size_t count = 0) {
+  return {.value = static_cast<std::ptrdiff_t>(count)};
+}
+
+Address loopback_of(int family) {
+  return *Address::ip(family == AF_INET ? "127.0.0.1" : "::1", 0);
+}
+
+bool is_broadcast(const Address& address) {
+  return address.host() == "255.255.255.255" || address.host() == "127.255.255.255";
+}
+
+bool is_multicast(const Address& address) {
+  if (address.family() == AF_INET6) return address.host().starts_with("ff");
+  sockaddr_storage storage;
+  address.to_sockaddr(storage);
+  return address.is_ip() &&
+         IN_MULTICAST(ntohl(reinterpret_cast<sockaddr_in&>(storage).sin_addr.s_addr));
+}
+
+void deliver(SimSocket& receiver, SimDatagram datagram) {
+  if (receiver.shut_read) return;
+  if (receiver.family == AF_INET6 && datagram.from.family() == AF_INET) {
+    datagram.from = mapped_to_v6(datagram.from);
+    datagram.to = mapped_to_v6(datagram.to);
+  }
+  receiver.datagrams.push_back(std::move(datagram));
+  receiver.edge_read();
+}
+
+}  // namespace
+
+IoResult SimSockets::connect_datagram(SimSocket& socket, const Address& address) {
+  if (address.family() != socket.family) return fail(socket.is_unix() ? EINVAL : EAFNOSUPPORT);
+  if (socket.is_unix()) {
+    const SimSocket* other = names_.find_unix(address);
+    if (!other) return fail(address.is_abstract() ? ECONNREFUSED : ENOENT);
+    if (!other->is_datagram()) return fail(EPROTOTYPE);
+    if (!socket.named) socket.local = Address::unix_path("");
+    socket.remote = address;
+  } else {
+    if (place_of(address) == SimPlace::nowhere) return fail(ENETUNREACH);
+    const Address home = loopback_of(socket.family);
+    if (!socket.named) {
+      if (const int error = names_.take_any(socket, home)) return fail(error);
+    } else if (is_wildcard(socket.local)) {
+      socket.local = home.with_port(socket.local.port());
+    }
+    socket.remote = is_wildcard(address) ? home.with_port(address.port()) : address;
+  }
+  socket.state = State::connected;
+  return done();
+}
+
+IoResult SimSockets::recv_datagrams(SimSocket& socket, std::span<IncomingDatagram> into) {
+  if (!socket.is_datagram()) return fail(EOPNOTSUPP);
+  if (socket.error) return fail(std::exchange(socket.error, 0));
+  std::size_t count = 0;
+  for (IncomingDatagram& place : into) {
+    if (socket.datagrams.empty()) break;
+    SimDatagram datagram = std::move(socket.datagrams.front());
+    socket.datagrams.pop_front();
+    place.size = std::min(datagram.bytes.size(), place.buffer.size());
+    place.truncated = place.size < datagram.bytes.size();
+    place.segment = 0;
+    if (place.size > 0) std::memcpy(place.buffer.data(), datagram.bytes.data(), place.size);
+    place.info = {};
+    place.info.peer = std::move(datagram.from);
+    const bool six = socket.family == AF_INET6;
+    const int level = six ? IPPROTO_IPV6 : IPPROTO_IP;
+    if (!place.plain && socket.option(level, six ? IPV6_RECVPKTINFO : IP_PKTINFO)) {
+      place.info.local = datagram.to.with_port(0);
+    }
+    if (!place.plain && socket.option(level, six ? IPV6_RECVTCLASS : IP_RECVTOS)) {
+      place.info.tos = datagram.tos;
+    }
+    ++count;
+  }
+  return count == 0 && !socket.shut_read ? fail(EAGAIN) : done(count);
+}
+
+IoResult SimSockets::send_datagrams(SimSocket& socket,
+                                    std::span<const OutgoingDatagram> datagrams) {
+  if (!socket.is_datagram()) return fail(EOPNOTSUPP);
+  std::size_t count = 0;
+  for (const OutgoingDatagram& datagram : datagrams) {
+    if (const int error = send_datagram(socket, datagram)) {
+      if (count == 0) return fail(error);
+      break;
+    }
+    ++count;
+  }
+  return done(count);
+}
+
+/// An errno value, or 0.
+int SimSockets::send_datagram(SimSocket& socket, const OutgoingDatagram& datagram) {
+  if (datagram.segment != 0) return EINVAL;
+  if (socket.error) return std::exchange(socket.error, 0);
+  if (socket.shut_write) return EPIPE;
+  const bool connected = socket.state == State::connected;
+  if (!datagram.to && !connected) return socket.is_unix() ? ENOTCONN : EDESTADDRREQ;
+  const Address to = datagram.to ? *datagram.to : socket.remote;
+  if (to.family() != socket.family) return socket.is_unix() ? EINVAL : EAFNOSUPPORT;
+  const std::size_t most = socket.is_unix()           ? kMostUnix
+                           : socket.family == AF_INET ? kMostV4
+                                                      : kMostV6;
+  if (datagram.bytes.size() > most) return EMSGSIZE;
+  SimDatagram sent{std::string(datagram.bytes.text()), {}, to, std::max(datagram.tos, 0)};
+
+  if (socket.is_unix()) {
+    if (socket.named) sent.from = socket.local;
+    const bool pair = connected && !datagram.to && to.path().empty();
+    SimSocket* receiver = pair ? socket.peer : names_.find_unix(to);
+    if (!receiver) return pair || to.is_abstract() || connected ? ECONNREFUSED : ENOENT;
+    if (!receiver->is_datagram()) return EPROTOTYPE;
+    deliver(*receiver, std::move(sent));
+    return 0;
+  }
+  if (!socket.named) {
+    const Address any = *Address::ip(socket.family == AF_INET ? "0.0.0.0" : "::", 0);
+    if (const int error = names_.take(socket, any)) return error;
+  }
+  const Address home = is_wildcard(socket.local) ? loopback_of(socket.family) : socket.local;
+  sent.from = (datagram.from ? *datagram.from : home).with_port(socket.local.port());
+  if (is_broadcast(to) || is_multicast(to)) {
+    if (is_broadcast(to) && !socket.option(SOL_SOCKET, SO_BROADCAST)) return EACCES;
+    for (SimSocket* receiver : names_.datagram_sockets(to.port())) {
+      const bool hears = is_multicast(to) ? receiver->groups.contains(to.with_port(0))
+                                          : is_wildcard(receiver->local);
+      if (hears) deliver(*receiver, sent);
+    }
+    return 0;
+  }
+  if (place_of(to) == SimPlace::nowhere) return ENETUNREACH;
+  if (place_of(to) == SimPlace::silence) return 0;
+  const Address goal = is_wildcard(to) ? loopback_of(socket.family).with_port(to.port()) : to;
+  if (SimSocket* receiver = names_.receiver(goal, sent.from)) {
+    sent.to = goal;
+    deliver(*receiver, std::move(sent));
+  } else if (connected) {
+    // "Port unreachable", which only a connected socket can relate to what it sent.
+    socket.error = ECONNREFUSED;
+    socket.edge_read();
+    socket.edge_write();
+  }
+  return 0;
+}
+
+IoResult SimSockets::set_membership(SimSocket& socket, const Address& group, bool join) {
+  if (!is_multicast(group) || group.family() != socket.family) return fail(EINVAL);
+  if (join) {
+    return socket.groups.insert(group.with_port(0)).second ? done() : fail(EADDRINUSE);
+  }
+  return socket.groups.erase(group.with_port(0)) > 0 ? done() : fail(EADDRNOTAVAIL);
+}
+
+}  // namespace ferry::testing

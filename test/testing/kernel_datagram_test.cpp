@@ -1,0 +1,190 @@
+// Datagram sockets and pipes by plain calls of the kernel: both worlds must say the same.
+
+#include "kernel_suite.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+
+namespace ferry::test {
+namespace {
+
+class KernelDatagram : public KernelTest {
+ protected:
+  Socket bound(const char* host = "127.0.0.1") {
+    const Address at = *Address::ip(host, 0);
+    Socket socket(kernel(), kernel().socket(at.family(), SOCK_DGRAM, 0).fd());
+    EXPECT_TRUE(kernel().bind(socket.get(), at).ok());
+    return socket;
+  }
+  Address name_of(const Socket& socket) {
+    Address address;
+    EXPECT_TRUE(kernel().local_address(socket.get(), address).ok());
+    return address;
+  }
+  IoResult send(const Socket& socket, BytesView bytes, const Address* to) {
+    OutgoingDatagram one;
+    one.bytes = bytes;
+    one.to = to;
+    return kernel().send_datagrams(socket.get(), std::span(&one, 1));
+  }
+  /// Receives into `count` places of `size` bytes.
+  IoResult receive(const Socket& socket, std::size_t count, std::size_t size = 100) {
+    memory_.assign(count * size, std::byte{});
+    places_.assign(count, {});
+    for (std::size_t i = 0; i < count; ++i) {
+      places_[i].buffer = MutableBytes(memory_).subspan(i * size, size);
+    }
+    return kernel().recv_datagrams(socket.get(), places_);
+  }
+  std::string text(std::size_t i) const {
+    return std::string(BytesView(places_[i].buffer).first(places_[i].size).text());
+  }
+
+  std::vector<std::byte> memory_;
+  std::vector<IncomingDatagram> places_;
+};
+INSTANTIATE_TEST_SUITE_P(Worlds, KernelDatagram, ::testing::ValuesIn(kWorlds), world_name);
+
+TEST_P(KernelDatagram, ABatchTakesWhatIsThereAndNoMore) {
+  const Socket a = bound();
+  const Socket b = bound();
+  const Address to = name_of(b);
+  EXPECT_TRUE(receive(b, 2).would_block());
+  std::array<OutgoingDatagram, 3> batch;
+  const char* texts[] = {"one", "", "three"};
+  for (std::size_t i = 0; i < 3; ++i) batch[i] = {.bytes = texts[i], .to = &to};
+  EXPECT_EQ(kernel().send_datagrams(a.get(), batch).value, 3);
+  EXPECT_EQ(receive(b, 2).value, 2);
+  EXPECT_EQ(text(0), "one");
+  EXPECT_EQ(text(1), "");
+  EXPECT_EQ(places_[0].info.peer, name_of(a));
+  EXPECT_EQ(receive(b, 2).value, 1);
+  EXPECT_EQ(text(0), "three");
+  EXPECT_TRUE(receive(b, 2).would_block());
+}
+
+TEST_P(KernelDatagram, WhatDoesNotFitIsCutAndSaid) {
+  const Socket a = bound();
+  const Socket b = bound();
+  const Address to = name_of(b);
+  EXPECT_TRUE(send(a, "12345678", &to).ok());
+  EXPECT_TRUE(send(a, "1234", &to).ok());
+  EXPECT_EQ(receive(b, 2, 4).value, 2);
+  EXPECT_TRUE(places_[0].truncated);
+  EXPECT_EQ(text(0), "1234");
+  EXPECT_FALSE(places_[1].truncated);
+}
+
+TEST_P(KernelDatagram, SizesHaveALimit) {
+  for (const char* host : {"127.0.0.1", "::1"}) {
+    const Socket a = bound(host);
+    const Address to = name_of(a);
+    const std::string most(std::string_view(host) == "::1" ? 65527 : 65507, 'x');
+    EXPECT_TRUE(send(a, most, &to).ok());
+    EXPECT_EQ(error_of(send(a, most + 'x', &to)), EMSGSIZE);
+  }
+}
+
+TEST_P(KernelDatagram, NoAddressAndNoPeerIsAnError) {
+  const Socket a = bound();
+  EXPECT_EQ(error_of(send(a, "x", nullptr)), EDESTADDRREQ);
+  EXPECT_EQ(error_of(kernel().listen(a.get(), 1)), EOPNOTSUPP);
+}
+
+TEST_P(KernelDatagram, TheFirstErrorEndsABatch) {
+  const Socket a = bound();
+  const Socket b = bound();
+  const Address to = name_of(b);
+  const std::string large(70'000, 'x');
+  std::array<OutgoingDatagram, 3> batch{OutgoingDatagram{.bytes = "1", .to = &to},
+                                        OutgoingDatagram{.bytes = large, .to = &to},
+                                        OutgoingDatagram{.bytes = "3", .to = &to}};
+  EXPECT_EQ(kernel().send_datagrams(a.get(), batch).value, 1);
+  EXPECT_EQ(error_of(kernel().send_datagrams(a.get(), std::span(batch).subspan(1))), EMSGSIZE);
+}
+
+TEST_P(KernelDatagram, ARefusalReachesAConnectedSocketOnce) {
+  Address gone;
+  {
+    const Socket taken = bound();
+    gone = name_of(taken);
+  }
+  const Socket a = bound();
+  ASSERT_TRUE(kernel().connect(a.get(), gone).ok());
+  EXPECT_TRUE(send(a, "x", nullptr).ok());
+  EXPECT_EQ(error_of(receive(a, 1)), ECONNREFUSED);
+  EXPECT_TRUE(receive(a, 1).would_block());
+}
+
+TEST_P(KernelDatagram, EveryArrivalIsAnEdge) {
+  const Socket a = bound();
+  const Socket b = bound();
+  const Address to = name_of(b);
+  Ear ear;
+  const FdWatchPtr watched = watch(kernel(), b.get(), ear);
+  watched->arm(Direction::read, FdWatch::Arm::if_ready);
+  for (int i = 1; i <= 3; ++i) {
+    ASSERT_TRUE(send(a, "x", &to).ok());
+    run_until([&] { return ear.readable == i; });
+    EXPECT_EQ(receive(b, 4).value, 1);
+    watched->arm(Direction::read, FdWatch::Arm::after_would_block);
+    turns();
+    EXPECT_EQ(ear.readable, i);
+  }
+}
+
+TEST_P(KernelDatagram, NamesOfStreamsAndOfDatagramsDoNotMeet) {
+  // Other programs of this machine may have a port for their streams.
+  Socket datagrams;
+  bool met = true;
+  for (int tries = 0; met && tries < 20; ++tries) {
+    datagrams = bound();
+    const Socket stream(kernel(), kernel().socket(AF_INET, SOCK_STREAM, 0).fd());
+    met = !kernel().bind(stream.get(), name_of(datagrams)).ok();
+  }
+  EXPECT_FALSE(met);
+  const Socket second(kernel(), kernel().socket(AF_INET, SOCK_DGRAM, 0).fd());
+  EXPECT_EQ(error_of(kernel().bind(second.get(), name_of(datagrams))), EADDRINUSE);
+}
+
+TEST_P(KernelDatagram, APipeHasTwoEndsOfOneWayEach) {
+  int ends[2];
+  ASSERT_TRUE(kernel().pipe(ends[0], ends[1]).ok());
+  Socket reading(kernel(), ends[0]);
+  Socket writing(kernel(), ends[1]);
+  std::array<std::byte, 10> memory;
+  const BytesView pieces[] = {"ab", "", "c"};
+  EXPECT_EQ(kernel().file_type(reading.get()).value, S_IFIFO);
+  EXPECT_TRUE(kernel().read(reading.get(), memory).would_block());
+  EXPECT_EQ(kernel().write_pieces(writing.get(), pieces).value, 3);
+  EXPECT_EQ(error_of(kernel().read(writing.get(), memory)), EBADF);
+  EXPECT_EQ(error_of(kernel().write_pieces(reading.get(), pieces)), EBADF);
+  EXPECT_EQ(kernel().read(reading.get(), memory).value, 3);
+  EXPECT_EQ(kernel().write_pieces(writing.get(), pieces).value, 3);
+  writing.reset();
+  EXPECT_EQ(kernel().read(reading.get(), memory).value, 3);  // what was written before the end
+  EXPECT_EQ(kernel().read(reading.get(), memory).value, 0);
+}
+
+TEST_P(KernelDatagram, WritingToAPipeThatNobodyReadsIsAnErrorAndNoSignal) {
+  int ends[2];
+  ASSERT_TRUE(kernel().pipe(ends[0], ends[1]).ok());
+  Socket reading(kernel(), ends[0]);
+  const Socket writing(kernel(), ends[1]);
+  Ear ear;
+  const FdWatchPtr watched = watch(kernel(), writing.get(), ear);
+  watched->arm(Direction::read, FdWatch::Arm::if_ready);
+  turns();
+  EXPECT_EQ(ear.readable, 0);
+  const BytesView text = "x";
+  ASSERT_TRUE(kernel().write_pieces(writing.get(), std::span(&text, 1)).ok());
+  reading.reset();
+  run_until([&] { return ear.readable == 1; });
+  EXPECT_EQ(error_of(kernel().write_pieces(writing.get(), std::span(&text, 1))), EPIPE);
+}
+
+}  // namespace
+}  // namespace ferry::test

@@ -10,12 +10,15 @@ namespace ferry::bench {
 struct Endpoint {
   std::string host = "127.0.0.1";
   std::uint16_t port = 0;
+  bool tls = false;
 };
 
 struct ServeOptions {
   Endpoint at;
   bool buffered = false;    ///< Read by BufferedProtocol instead of Protocol.
   std::size_t message = 0;  ///< Bytes of a message; 0: echo chunks as they come.
+  std::string certificate;  ///< PEM files for TLS; empty: made for this run.
+  std::string key;
 };
 
 struct LoadOptions {

@@ -46,6 +46,9 @@ class TlsCut : public TlsTest {
           },
           300s);
       outcome.size = peer->sent();
+      if (!near->made()) {
+        EXPECT_THROW(future.result(), IoError);
+      }
     }
     tick();
     EXPECT_EQ(near->violations(), std::vector<std::string>());

@@ -129,16 +129,16 @@ TEST_P(TlsFlow, ReadingStopsDownToThePeer) {
 TEST_P(TlsFlow, C0532_ResumeDeliversWithoutNewInput) {
   TlsLink pair = link(TlsPeer::Side::server);
   pair.near->on_data = [n = pair.near.get()](BytesView) { n->pause_reading(); };
-  for (std::size_t i = 0; i < 4; ++i) pair.far->write(pattern(16384, i * 16384));
+  for (std::size_t i = 0; i < 3; ++i) pair.far->write(pattern(16384, i * 16384));
   pair.far->pump();
-  for (std::size_t i = 1; i <= 4; ++i) {
+  for (std::size_t i = 1; i <= 3; ++i) {
     run_until([&] { return pair.near->bytes() >= i * 16384; });
     run_for(10ms);
     EXPECT_EQ(pair.near->bytes(), i * 16384);
     pair.near->resume_reading();
     EXPECT_EQ(pair.near->bytes(), i * 16384);  // not from inside
   }
-  EXPECT_TRUE(pair.near->data() == pattern(4 * 16384));
+  EXPECT_TRUE(pair.near->data() == pattern(3 * 16384));
 }
 
 TEST_P(TlsFlow, C0533_NewKeysUnderLoad) {

@@ -103,7 +103,7 @@ std::size_t TlsConnection::encrypt(BytesView data) {
 void TlsConnection::flush() {
   if (engine_->output().capacity() == 0) return;
   Buffer sending = std::move(engine_->output());
-  if (!sending.empty() && !over_ && !below_closing_) below_->write(sending.view());
+  if (!sending.empty() && !over_ && !below_->is_closing()) below_->write(sending.view());
   return_spare_buffer(std::move(sending));
 }
 

@@ -18,7 +18,7 @@ case $purpose in
   build) ;;
   test)
     needed="$needed git libgmock-dev clang clang-format python3"
-    optional='libclang-rt-14-dev ccache'
+    optional='libclang-rt-14-dev ccache openssl gnutls-bin curl'
     ;;
   bench)
     needed="$needed libbenchmark-dev libuv1-dev libevent-dev python3 util-linux"

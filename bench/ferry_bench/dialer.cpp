@@ -1,5 +1,7 @@
 #include "dialer.h"
 
+#include "tls.h"
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +16,7 @@ ConnectOptions connect_options(const Endpoint& to, std::size_t index) {
   options.host = to.host;
   options.port = to.port;
   options.timeout = std::chrono::seconds(10);
+  if (to.tls) options.wrap = dialing_tls();
   if (index >= kPerAddress && to.host.starts_with("127.")) {
     const std::size_t address = index / kPerAddress;
     options.local_host = "127." + std::to_string(1 + getpid() % 250) + "." +

@@ -28,6 +28,7 @@ void add_endpoint(CLI::App& command, Endpoint& endpoint, unsigned least_port) {
   command.add_option("--port", endpoint.port, "port")
       ->required()
       ->check(CLI::Range(least_port, 65535U));
+  command.add_flag("--tls", endpoint.tls, "over TLS; clients take any certificate");
 }
 
 void add_connections(CLI::App& command, std::size_t& connections) {
@@ -68,6 +69,11 @@ int run(int argc, char** argv) {
       ->add_option("--message", serving.message,
                    "answer each so many bytes by a write of their own")
       ->check(message_size);
+  CLI::Option* certificate = serve_command->add_option("--tls-cert", serving.certificate,
+                                                       "PEM file (one is made unless given)");
+  CLI::Option* key = serve_command->add_option("--tls-key", serving.key, "PEM file");
+  certificate->needs(key)->needs(serve_command->get_option("--tls"));
+  key->needs(certificate);
 
   LoadOptions loading;
   CLI::App* load_command = app.add_subcommand("load", "closed-loop load on an echo server");

@@ -10,6 +10,7 @@ namespace ferry::bench {
 struct Endpoint {
   std::string host = "127.0.0.1";
   std::uint16_t port = 0;
+  bool tls = false;
 };
 
 struct ServeOptions {
@@ -17,6 +18,8 @@ struct ServeOptions {
   bool udp = false;         ///< Datagrams instead of connections.
   bool buffered = false;    ///< Read by BufferedProtocol instead of Protocol.
   std::size_t message = 0;  ///< Bytes of a message; 0: echo chunks as they come.
+  std::string certificate;  ///< PEM files for TLS; empty: made for this run.
+  std::string key;
 };
 
 struct LoadOptions {

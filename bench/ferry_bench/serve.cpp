@@ -1,5 +1,6 @@
 #include "descriptors.h"
 #include "options.h"
+#include "tls.h"
 
 #include <ferry/net.h>
 
@@ -141,6 +142,7 @@ int serve(const ServeOptions& options) {
   listen.hosts = {options.at.host};
   listen.port = options.at.port;
   listen.backlog = 1024;
+  if (options.at.tls) listen.wrap = serving_tls(options);
   const auto server = loop.run_until_complete(create_server(loop, factory, std::move(listen)));
   for (const Address& address : server->sockets()) {
     std::printf("listening on %s\n", address.to_string().c_str());

@@ -4,6 +4,8 @@
 #include "look_ups.h"
 #include "stream_transport.h"
 
+#include <ferry/protocol_layer.h>
+
 #include <netdb.h>
 
 #include <stdexcept>
@@ -19,6 +21,7 @@ struct ConnectPlan {
   std::vector<ResolveQuery> queries;
   Address address;
   Socket socket;
+  std::string host;  // as the caller named it
   std::optional<Duration> delay;
   std::size_t interleave = 0;
   bool all_errors = false;
@@ -100,11 +103,13 @@ class ConnectOperation final : public std::enable_shared_from_this<ConnectOperat
     remote_ = peer;
     set_no_delay(loop().kernel(), socket.get(), peer);
     std::shared_ptr<Protocol> attached;
+    Function<void()> made;
     try {
       protocol_ = plan_.factory();
       attached = protocol_;
       if (attached && plan_.wrap) attached = plan_.wrap(std::move(attached));
       if (!attached) throw std::logic_error("the protocol factory gave no protocol");
+      made = expect_made(*attached);
     } catch (const LoopExit&) {
       fail(std::current_exception());
       throw;
@@ -114,13 +119,30 @@ class ConnectOperation final : public std::enable_shared_from_this<ConnectOperat
     if (!self_) return;  // cancelled by the factory
     try {
       transport_ = StreamTransport::start(loop(), {std::move(socket), std::move(attached), peer,
-                                                   /*clients=*/nullptr, [weak = weak_from_this()] {
-                                                     if (const auto operation = weak.lock())
-                                                       operation->made();
-                                                   }});
+                                                   /*clients=*/nullptr, std::move(made)});
     } catch (const std::system_error&) {
       fail(std::current_exception());
     }
+  }
+
+  /// Has `made` called when the application's protocol has heard connection_made: by the layer
+  /// between it and the transport, if there is one, else by what is returned, for the transport.
+  Function<void()> expect_made(Protocol& attached) {
+    ProtocolLayer* const layer = attached.as_layer();
+    if (!layer) {
+      return [weak = weak_from_this()] {
+        if (const auto operation = weak.lock()) operation->made();
+      };
+    }
+    layer->when_made(plan_.host, [weak = weak_from_this()](std::exception_ptr failure,
+                                                           std::shared_ptr<Transport> transport) {
+      const auto operation = weak.lock();
+      if (!operation || !operation->self_) return;
+      if (failure) return operation->fail(std::move(failure));
+      operation->transport_ = std::move(transport);
+      operation->made();
+    });
+    return nullptr;
   }
 
   void made() {
@@ -227,6 +249,7 @@ Future<Connection<>> create_connection(EventLoop& loop, ProtocolFactory factory,
     check_stream_type(loop.kernel(), options.socket);
     plan.socket = Socket(loop.kernel(), options.socket);
   } else {
+    plan.host = options.host;
     plan.queries.push_back(query_for(options.host, options.port, options.family, 0));
     if (has_local) {
       plan.queries.push_back(

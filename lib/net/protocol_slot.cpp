@@ -1,4 +1,4 @@
-#include "protocol_slot.h"
+#include <ferry/protocol_slot.h>
 
 #include <cassert>
 #include <stdexcept>

@@ -2,6 +2,8 @@
 
 #include "stream_transport.h"
 
+#include <ferry/protocol_layer.h>
+
 #include <stdexcept>
 #include <utility>
 
@@ -75,7 +77,14 @@ Future<std::size_t> StreamServer::drain(Duration limit) {
 }
 
 void StreamServer::close_clients() {
-  for (StreamTransport* client = first(); client; client = client->next_client()) client->close();
+  for (StreamTransport* client = first(); client; client = client->next_client()) {
+    const std::shared_ptr<Protocol> protocol = client->get_protocol();
+    if (ProtocolLayer* layer = protocol ? protocol->as_layer() : nullptr) {
+      layer->close_top();
+    } else {
+      client->close();
+    }
+  }
 }
 
 void StreamServer::abort_clients() {

@@ -1,10 +1,10 @@
 #pragma once
 
 #include "connection_set.h"
-#include "flow_control.h"
-#include "protocol_slot.h"
 #include "write_queue.h"
 
+#include <ferry/flow_control.h>
+#include <ferry/protocol_slot.h>
 #include <ferry/transport.h>
 
 #include <memory>

@@ -70,7 +70,7 @@ TEST_P(ContractLife, C02_NoCallbackComesFromInsideTheCallsOfTheTransport) {
   transport.writelines({"y", "z"});
   expect_quiet("write");
   transport.set_protocol(near);
-  transport.write_eof();
+  if (transport.can_write_eof()) transport.write_eof();
   expect_quiet("write_eof");
   near->close();
   expect_quiet("close");

@@ -1,8 +1,10 @@
 #include "transport_maker.h"
 
 #include "socket_pair.h"
+#include "test_certificates.h"
 
 #include <ferry/server.h>
+#include <ferry/tls.h>
 
 #include <utility>
 
@@ -44,19 +46,20 @@ ProtocolWrap noting(std::shared_ptr<Transport>& accepted) {
   };
 }
 
-class TcpMaker final : public TransportMaker {
+class TcpMaker : public TransportMaker {
  public:
   Ends connect(EventLoop& loop, Run run, std::shared_ptr<Protocol> near,
                std::shared_ptr<Protocol> far) override {
     std::shared_ptr<Transport> accepted;
     ListenOptions listen;
     listen.hosts = {"127.0.0.1"};
-    listen.wrap = noting(accepted);
+    listen.wrap = server_wrap(noting(accepted));
     auto server = create_server(loop, giving(std::move(far)), std::move(listen));
     run([&] { return server.done(); });
     ConnectOptions options;
     options.host = "127.0.0.1";
     options.port = server.result()->port();
+    options.wrap = client_wrap();
     auto client = create_connection(loop, giving(std::move(near)), std::move(options));
     return both_ends(run, *server.result(), std::move(client), accepted);
   }
@@ -70,6 +73,45 @@ class TcpMaker final : public TransportMaker {
   }
 
   bool unread_bytes_reset() const override { return true; }
+
+ protected:
+  /// `inner` with whatever this kind puts below it.
+  virtual ProtocolWrap server_wrap(ProtocolWrap inner) { return inner; }
+  virtual ProtocolWrap client_wrap() { return nullptr; }
+};
+
+/// TLS over TCP, and over itself.
+template <int kLayers>
+class TlsMaker final : public TcpMaker {
+ public:
+  WriteLimits limits() const override { return TlsTransport::kDefaultLimits; }
+  std::size_t most_unpaused() const override { return limits().high - 1; }
+
+ protected:
+  ProtocolWrap server_wrap(ProtocolWrap inner) override {
+    for (int layer = 0; layer < kLayers; ++layer) {
+      inner = inside(tls_server(server_), std::move(inner));
+    }
+    return inner;
+  }
+  ProtocolWrap client_wrap() override {
+    ProtocolWrap wrap = tls_client(client_);
+    for (int layer = 1; layer < kLayers; ++layer) {
+      wrap = inside(tls_client(client_), std::move(wrap));
+    }
+    return wrap;
+  }
+
+ private:
+  static ProtocolWrap inside(ProtocolWrap outer, ProtocolWrap inner) {
+    return [outer = std::move(outer),
+            inner = std::move(inner)](std::shared_ptr<Protocol> protocol) mutable {
+      return outer(inner(std::move(protocol)));
+    };
+  }
+
+  std::shared_ptr<TlsContext> server_ = server_context();
+  std::shared_ptr<TlsContext> client_ = client_context();
 };
 
 class UnixMaker final : public TransportMaker {
@@ -105,7 +147,10 @@ std::unique_ptr<TransportMaker> make() {
 }  // namespace
 
 const std::vector<TransportKind>& transport_kinds() {
-  static const std::vector<TransportKind> kinds{{"Tcp", make<TcpMaker>}, {"Unix", make<UnixMaker>}};
+  static const std::vector<TransportKind> kinds{{"Tcp", make<TcpMaker>},
+                                                {"Unix", make<UnixMaker>},
+                                                {"Tls", make<TlsMaker<1>>},
+                                                {"TlsInTls", make<TlsMaker<2>>}};
   return kinds;
 }
 

@@ -30,6 +30,10 @@ class TransportMaker {
   virtual Future<Connection<>> connect_to_nobody(EventLoop& loop, ProtocolFactory factory) = 0;
   /// True if closing with unread bytes resets the connection: the peer hears ECONNRESET.
   virtual bool unread_bytes_reset() const = 0;
+  /// What get_write_buffer_limits gives by default.
+  virtual WriteLimits limits() const { return {}; }
+  /// The largest buffer that does not pause the writer.
+  virtual std::size_t most_unpaused() const { return limits().high; }
 };
 
 struct TransportKind {

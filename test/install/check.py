@@ -71,15 +71,17 @@ def check_kind(folder, kind, scratch):
     check(f"{kind}: both libraries are there", not missing, ", ".join(missing))
     check_headers(stage / "usr/local/include", kind)
     # The prefix is not where the files are: pkg-config puts the staging folder before it.
-    where = {"PKG_CONFIG_LIBDIR": str(libraries / "pkgconfig"),
+    # OpenSSL's module is the system's.
+    _, system = run(["pkg-config", "--variable", "pc_path", "pkg-config"])
+    where = {"PKG_CONFIG_LIBDIR": f"{libraries / 'pkgconfig'}:{system.splitlines()[-1]}",
              "PKG_CONFIG_SYSROOT_DIR": str(stage)}
     for program, module in PROGRAMS:
         flags, output = run(["pkg-config", "--cflags", "--libs", module], **where)
         if not check(f"{kind}: pkg-config knows {module}", flags, output):
             continue
         words = output.split("\n", 1)[1].split()
-        alien = [word for word in words if not word.startswith(("-I", "-L", "-lferry", "-pthread"))]
-        check(f"{kind}: {module}.pc asks for nothing but ferry", not alien, " ".join(alien))
+        alien = [word for word in words if not word.startswith(("-I", "-L", "-lferry", "-pthread", "-lssl", "-lcrypto"))]
+        check(f"{kind}: {module}.pc asks for nothing but ferry and OpenSSL", not alien, " ".join(alien))
         binary = scratch / f"{program}-{kind}"
         worked, output = run(["g++", "-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
                               HERE / f"{program}.cpp", *words, "-o", binary])

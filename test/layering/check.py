@@ -20,6 +20,7 @@ LAYERS = {
     "base": ["base"],
     "loop": ["loop", "base"],
     "net": ["net", "loop", "base"],
+    "tls": ["tls", "net", "loop", "base"],
     "testing": ["testing", "net", "loop", "base"],
 }
 SOURCE = {".h", ".cpp", ".c"}
@@ -31,7 +32,7 @@ KERNEL_FILES = re.compile(r"lib/loop/(asio_impl|asio_kernel|bsd_\w+|fd_watch_\w+
 # and constants, or for calls on names in the file system.
 SYSTEM_HEADERS = {
     "sys/socket.h": r"lib/(base|net)/",
-    "netinet/in.h": r"lib/(base|net|testing)/|lib/loop/resolver",
+    "netinet/in.h": r"lib/(base|net|testing)/|lib/loop/resolver|lib/tls/certificate",
     "netinet/tcp.h": r"lib/net/",
     "netinet/udp.h": r"lib/(net|testing)/",
     "arpa/inet.h": r"lib/base/address",

@@ -48,8 +48,9 @@ class AggregateError : public IoError {
   std::string what_;
 };
 
-/// What create_connection gives: both ends of the contract. With `wrap`, the transport is the
-/// socket's, `protocol` the application's.
+/// What create_connection gives: both ends of the contract. With `wrap`, `protocol` is the
+/// application's, and the transport the one it was given if the wrap is a ProtocolLayer (TLS),
+/// else the socket's.
 template <class P = Protocol>
 struct Connection {
   std::shared_ptr<Transport> transport;

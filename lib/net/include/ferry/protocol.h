@@ -9,6 +9,7 @@
 namespace ferry {
 
 class BufferedProtocol;
+class ProtocolLayer;
 class Transport;
 
 /// What happens on a connection, as the application hears it. The order is
@@ -44,6 +45,8 @@ class Protocol {
 
   /// This, if it is a BufferedProtocol: tells the transport to read into the protocol's own buffer.
   virtual BufferedProtocol* as_buffered() noexcept { return nullptr; }
+  /// This, if another protocol is above it (ferry/protocol_layer.h).
+  virtual ProtocolLayer* as_layer() noexcept { return nullptr; }
 };
 
 /// A protocol that lends its own memory to be read into: no copy, no allocation per read.

@@ -9,7 +9,8 @@
 
 namespace ferry {
 
-/// When a writer is told to pause and to go on: a hysteresis over the number of buffered bytes.
+/// For those who write transports: when a writer is told to pause and to go on: a hysteresis over
+/// the number of buffered bytes.
 class FlowControl {
  public:
   WriteLimits limits() const noexcept { return custom_ ? custom_->limits : WriteLimits{}; }

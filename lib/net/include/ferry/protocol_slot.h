@@ -2,15 +2,16 @@
 
 #include <ferry/transport.h>
 
+#include <cstdint>
 #include <memory>
 #include <system_error>
 
 namespace ferry {
 
-/// Where a transport keeps its protocol, and the one way it calls it. Each call says whether the
-/// callback returned; if it threw, the exception has gone to the loop's handler and the
-/// transport must end the connection. A LoopExit leaves through the next ready callback,
-/// so that no transport is left half way. A protocol that is replaced while one of its
+/// For those who write transports: where one keeps its protocol, and the one way it calls it. Each
+/// call says whether the callback returned; if it threw, the exception has gone to the loop's
+/// handler and the transport must end the connection. A LoopExit leaves through the next ready
+/// callback, so that no transport is left half way. A protocol that is replaced while one of its
 /// callbacks runs lives until that returns.
 class ProtocolSlot {
  public:
@@ -22,6 +23,8 @@ class ProtocolSlot {
   void set(std::shared_ptr<Protocol> protocol);
   /// Lets go of the protocol, after connection_lost.
   void drop() noexcept { protocol_.reset(); }
+  /// Takes over a protocol whose connection_made was called by another transport.
+  void adopt_made() noexcept { state_ = State::made; }
   /// connection_made has been called.
   bool made() const noexcept { return state_ != State::fresh; }
 

@@ -1,0 +1,56 @@
+#include "spare_memory.h"
+
+#include <utility>
+#include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define FERRY_FRESH_SCRATCH 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FERRY_FRESH_SCRATCH 1
+#endif
+#endif
+
+namespace ferry {
+namespace {
+
+// As deep as TLS is likely to be nested; and a buffer that grew beyond this is given back.
+constexpr std::size_t kSpares = 4;
+constexpr std::size_t kLargestSpare = 256 * 1024;
+
+thread_local std::vector<std::unique_ptr<std::byte[]>> spare_scratches;
+thread_local std::vector<Buffer> spare_buffers;
+
+}  // namespace
+
+PlainScratch::PlainScratch() {
+  if (spare_scratches.empty()) {
+    memory_ = std::make_unique_for_overwrite<std::byte[]>(kSize);
+  } else {
+    memory_ = std::move(spare_scratches.back());
+    spare_scratches.pop_back();
+  }
+}
+
+PlainScratch::~PlainScratch() {
+#ifndef FERRY_FRESH_SCRATCH  // with AddressSanitizer, a view that is kept is found by its first use
+  if (spare_scratches.capacity() == 0) spare_scratches.reserve(kSpares);
+  if (spare_scratches.size() < kSpares) spare_scratches.push_back(std::move(memory_));
+#endif
+}
+
+Buffer take_spare_buffer() noexcept {
+  if (spare_buffers.empty()) return {};
+  Buffer buffer = std::move(spare_buffers.back());
+  spare_buffers.pop_back();
+  return buffer;
+}
+
+void return_spare_buffer(Buffer buffer) noexcept {
+  if (spare_buffers.capacity() == 0) spare_buffers.reserve(kSpares);
+  if (spare_buffers.size() == kSpares || buffer.capacity() > kLargestSpare) return;
+  buffer.clear();
+  spare_buffers.push_back(std::move(buffer));
+}
+
+}  // namespace ferry

@@ -1,0 +1,134 @@
+// A session cut, and glued together wrongly, at every byte: never a clean end, never a byte that
+// was not sent, never a hang.
+#include "tls_fixture.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+
+namespace ferry::test {
+
+namespace {
+
+constexpr std::string_view kText = "The quick brown fox jumps over the lazy dog.";
+
+}  // namespace
+
+class TlsCut : public TlsTest {
+ protected:
+  struct Outcome {
+    std::size_t size = 0;  ///< Of all that the far side wanted to send.
+    bool made = false;
+    bool clean = false;  ///< eof_received, and lost without error.
+    std::error_code error;
+  };
+
+  /// One session: the far side says the text in two records, then close_notify.
+  Outcome session(TlsPeer::Side side, const std::function<void(TlsPeer&)>& harm) {
+    const auto near = std::make_shared<RecordingProtocol>();
+    Outcome outcome;
+    {
+      auto [future, peer] = begin_link(near, side);
+      harm(*peer);
+      bool said = false;
+      pump_until(
+          *peer,
+          [&, f = future, p = peer] {
+            if (p->handshaken() && !said) {
+              said = true;
+              p->write(BytesView(kText).first(20));
+              p->write(BytesView(kText).drop(20));
+              p->send_close_notify();
+              p->finish();
+            }
+            return f.done() && (near->lost() || !near->made());
+          },
+          300s);
+      outcome.size = peer->sent();
+      if (!near->made()) {
+        EXPECT_THROW(future.result(), IoError);
+      }
+    }
+    tick();
+    EXPECT_EQ(near->violations(), std::vector<std::string>());
+    EXPECT_EQ(near->data(), kText.substr(0, near->bytes()));
+    EXPECT_EQ(loop().stats().transports, 0u);
+    outcome.made = near->made();
+    outcome.error = near->error();
+    outcome.clean = near->made() && near->eof() && !near->error();
+    if (outcome.clean) {
+      EXPECT_EQ(near->data(), kText);
+    }
+    return outcome;
+  }
+
+  void each_offset(TlsPeer::Side side,
+                   const std::function<bool(TlsPeer&, std::size_t offset)>& harm) {
+    const std::size_t size = session(side, [](TlsPeer&) {}).size;
+    ASSERT_GT(size, 100u);
+    for (std::size_t offset = 0; offset < size + 10; ++offset) {
+      bool unharmed = false;
+      const Outcome outcome = session(side, [&](TlsPeer& peer) { unharmed = !harm(peer, offset); });
+      // Signatures vary by a byte or two, and with them the place of the end.
+      EXPECT_TRUE(!outcome.clean || offset >= outcome.size || unharmed);
+      if (HasFailure()) FAIL() << "offset " << offset << " of " << outcome.size;
+    }
+  }
+};
+// Thousands of sessions, each of which may wait for a limit: only where the clock is virtual.
+INSTANTIATE_TEST_SUITE_P(Worlds, TlsCut, ::testing::Values(World::sim), world_name);
+
+TEST_P(TlsCut, AWholeSessionEndsClean) {
+  for (const auto side : {TlsPeer::Side::server, TlsPeer::Side::client}) {
+    EXPECT_TRUE(session(side, [](TlsPeer&) {}).clean);
+  }
+}
+
+TEST_P(TlsCut, CutAtEveryByteOfTheServersStream) {
+  each_offset(TlsPeer::Side::server, [](TlsPeer& peer, std::size_t offset) {
+    peer.cut_after(offset);
+    return true;
+  });
+}
+
+TEST_P(TlsCut, CutAtEveryByteOfTheClientsStream) {
+  each_offset(TlsPeer::Side::client, [](TlsPeer& peer, std::size_t offset) {
+    peer.cut_after(offset);
+    return true;
+  });
+}
+
+namespace {
+
+/// Changes the stream at one offset of it.
+void harm_at(TlsPeer& peer, std::size_t offset,
+             const std::function<void(std::string& bytes, std::size_t at)>& harm) {
+  peer.set_tamper([offset, harm](std::string& bytes, std::size_t begin) {
+    if (offset >= begin && offset < begin + bytes.size()) harm(bytes, offset - begin);
+  });
+}
+
+}  // namespace
+
+TEST_P(TlsCut, AByteMissingAnywhere) {
+  for (const auto side : {TlsPeer::Side::server, TlsPeer::Side::client}) {
+    each_offset(side, [](TlsPeer& peer, std::size_t offset) {
+      harm_at(peer, offset, [](std::string& bytes, std::size_t at) { bytes.erase(at, 1); });
+      return true;
+    });
+  }
+}
+
+TEST_P(TlsCut, ABitFlippedAnywhere) {
+  for (const auto side : {TlsPeer::Side::server, TlsPeer::Side::client}) {
+    each_offset(side, [](TlsPeer& peer, std::size_t offset) {
+      // The minor version of the first record means nothing (RFC 8446, 5.1).
+      if (offset == 2) return false;
+      harm_at(peer, offset, [](std::string& bytes, std::size_t at) { bytes[at] ^= 0x10; });
+      return true;
+    });
+  }
+}
+
+}  // namespace ferry::test

@@ -1,10 +1,10 @@
 #pragma once
 
 #include "datagram_queue.h"
-#include "flow_control.h"
 #include "listen_socket.h"
 
 #include <ferry/datagram.h>
+#include <ferry/flow_control.h>
 
 #include <array>
 #include <deque>

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <system_error>
+#include <utility>
 
 namespace ferry {
 
@@ -21,7 +22,7 @@ class ProtocolSlot {
   const std::shared_ptr<Protocol>& get() const noexcept { return protocol_; }
   void set(std::shared_ptr<Protocol> protocol);
   /// Lets go of the protocol, after connection_lost.
-  void drop() noexcept { protocol_.reset(); }
+  void drop() noexcept { keep_while_running(std::exchange(protocol_, nullptr)); }
   /// connection_made has been called.
   bool made() const noexcept { return state_ != State::fresh; }
 
@@ -45,6 +46,7 @@ class ProtocolSlot {
     std::shared_ptr<Protocol> replaced;
   };
 
+  void keep_while_running(const std::shared_ptr<Protocol>& old) noexcept;
   template <class Callback>
   bool call(Transport& owner, const char* name, Callback&& callback);
 

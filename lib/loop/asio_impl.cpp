@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include <asio/impl/src.hpp>
+#include <asio/version.hpp>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@ namespace ferry {
 /// notify_fork does the same, but must be told before the fork, with every loop standing still.
 /// Async-signal-safe. The state has no public name; it is the same in Asio 1.12 to 1.38.
 void renew_signal_pipe() noexcept {
+#if ASIO_VERSION >= 101200 && ASIO_VERSION < 103900
   const asio::detail::signal_state* state = asio::detail::get_signal_state();
   int ends[2];
   if (state->read_descriptor_ < 0 || ::pipe(ends) != 0) return;
@@ -25,6 +27,7 @@ void renew_signal_pipe() noexcept {
     ::fcntl(old[i], F_SETFD, FD_CLOEXEC);
     ::close(ends[i]);
   }
+#endif
 }
 
 }  // namespace ferry

@@ -3,7 +3,7 @@
 // repeats a recv that fails. Here an operation of our own waits in the reactor's queue; after a
 // read that emptied the socket it is simply queued again, and the next edge completes it.
 //
-// All use of asio::detail stands in this file. fd_watch_async_wait.cpp does the same by public
+// All of ferry's readiness by asio::detail is here. fd_watch_async_wait.cpp does the same by public
 // means.
 
 #include "asio_kernel.h"

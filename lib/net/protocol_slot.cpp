@@ -26,7 +26,10 @@ void report(Transport& transport, const char* name, const Protocol* protocol) {
 
 void ProtocolSlot::set(std::shared_ptr<Protocol> protocol) {
   if (!protocol) throw std::invalid_argument("the protocol is null");
-  const std::shared_ptr<Protocol> old = std::exchange(protocol_, std::move(protocol));
+  keep_while_running(std::exchange(protocol_, std::move(protocol)));
+}
+
+void ProtocolSlot::keep_while_running(const std::shared_ptr<Protocol>& old) noexcept {
   for (Frame* frame = frames_; old && frame; frame = frame->outer) {
     if (frame->running == old.get()) frame->replaced = old;
   }

@@ -113,6 +113,7 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   void send_queue();
   void uncork();
   void check_high_water();
+  void limits_changed();
   void flushed();
 
   // In this order the small members fill what ProtocolSlot and FlowControl leave over.

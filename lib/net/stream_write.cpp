@@ -198,15 +198,19 @@ void StreamTransport::write_eof() {
 void StreamTransport::set_write_buffer_limits(std::optional<std::size_t> high,
                                               std::optional<std::size_t> low) {
   flow_.set_limits(high, low);
-  if (closing_ || !slot_.made()) return;
-  // What is merely gathered is no backlog: nobody would tell when it is gone.
-  if (corked_ && !loop().gather_buffer().empty()) send_gathered();
-  check_high_water();
+  limits_changed();
 }
 
 void StreamTransport::set_write_hard_limit(std::size_t bytes) {
   flow_.set_hard_limit(bytes);
-  if (!closing_ && slot_.made()) check_high_water();
+  limits_changed();
+}
+
+void StreamTransport::limits_changed() {
+  if (closing_ || !slot_.made()) return;
+  // What is merely gathered is no backlog: nobody would tell when it is gone.
+  if (corked_ && !loop().gather_buffer().empty()) send_gathered();
+  check_high_water();
 }
 
 }  // namespace ferry

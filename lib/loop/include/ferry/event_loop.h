@@ -190,9 +190,9 @@ class EventLoop final : private Kernel::Client {
     return Future<T>(*this);
   }
 
-  // -- descriptors (level-triggered: called each turn as long as the descriptor is ready). Where
-  // both
-  //    are registered on one descriptor a call may come too often, so make it non-blocking.
+  // -- descriptors: level-triggered, called each turn as long as the descriptor is ready. Make it
+  //    non-blocking: where reader and writer are registered on one descriptor, a call may come
+  //    once too often.
   /// Registering again replaces the callback. Throws std::logic_error if a transport of this loop
   /// uses `fd`, std::system_error if the kernel cannot watch it.
   void add_reader(int fd, Function<void()> callback);

@@ -18,8 +18,8 @@ struct ReadySlot {
 };
 
 /// An EventLoop's own: the FIFO of ready callbacks, public only so that call_soon can be inlined.
-/// A chain of blocks that are recycled, so that in the steady state
-/// nothing is allocated and a callback runs where it was put.
+/// A chain of blocks that are recycled, so that in the steady state nothing is allocated and a
+/// callback runs where it was put.
 class ReadyQueue {
  public:
   ReadyQueue() {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <system_error>
+#include <utility>
 
 namespace ferry {
 
@@ -22,7 +23,7 @@ class ProtocolSlot {
   const std::shared_ptr<Protocol>& get() const noexcept { return protocol_; }
   void set(std::shared_ptr<Protocol> protocol);
   /// Lets go of the protocol, after connection_lost.
-  void drop() noexcept { protocol_.reset(); }
+  void drop() noexcept { keep_while_running(std::exchange(protocol_, nullptr)); }
   /// Takes over a protocol whose connection_made was called by another transport.
   void adopt_made() noexcept { state_ = State::made; }
   /// connection_made has been called.
@@ -48,6 +49,7 @@ class ProtocolSlot {
     std::shared_ptr<Protocol> replaced;
   };
 
+  void keep_while_running(const std::shared_ptr<Protocol>& old) noexcept;
   template <class Callback>
   bool call(Transport& owner, const char* name, Callback&& callback);
 

@@ -137,8 +137,9 @@ TEST_F(SubprocessLife, C0622_CancellingDuringTheStartKillsAndReaps) {
 }
 
 TEST_F(SubprocessLife, C0626_SignalsToADeadChildDoNothingAndAfterTheEndAreAnError) {
-  Child child = shell("exit 0");
-  // The pidfd becomes readable when it has ended; nobody has asked for its status yet.
+  Child child = shell("read go");
+  child.transport->get_pipe_transport(0)->write("\n");
+  // It has ended, and nobody has asked for its status: the loop does not run.
   siginfo_t info{};
   ASSERT_EQ(
       ::waitid(P_PID, static_cast<id_t>(child.transport->get_pid()), &info, WEXITED | WNOWAIT), 0);

@@ -158,6 +158,8 @@ IoResult BsdSockets::shutdown(int fd, int how) {
 
 // Not repeated on EINTR: on Linux the descriptor is gone all the same (close(2)).
 IoResult BsdSockets::close(int fd) noexcept {
+  if (!waiters_.empty()) [[unlikely]]
+    waiters_.forget(fd);
   return result(::close(fd));
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "child_waiters.h"
+
 #include <ferry/kernel.h>
 
 namespace ferry {
@@ -40,6 +42,7 @@ class BsdSockets : public Kernel {
   IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override;
 
  private:
+  ChildWaiters waiters_;
   bool quiet_writes_ = true;  // the system can be asked for a write without SIGPIPE
 };
 

@@ -4,6 +4,7 @@
 
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <utility>
 
 namespace ferry {
@@ -63,6 +64,7 @@ void StreamTransport::make_connection(Function<void()> made) {
 void StreamTransport::close() {
   if (closing_) return;
   closing_ = true;
+  if (file_) end_file(system_error_code(ECONNABORTED));
   if (!corked_ && queue_.empty()) end_soon();
 }
 
@@ -72,6 +74,7 @@ void StreamTransport::abort() {
   aborted_ = true;
   queue_.clear();
   if (corked_) loop().gather_buffer().clear();
+  if (file_) end_file(error_ ? error_->code : system_error_code(ECONNABORTED));
   end_soon();
 }
 
@@ -98,6 +101,7 @@ void StreamTransport::lose() {
   closing_ = ending_ = true;
   if (slot_.made()) slot_.connection_lost(*this, error().code);
   queue_.clear();
+  if (file_) end_file(error().code);  // the loop closes
   watch_.reset();
   loop().release_descriptor(fd_);
   loop().kernel().close(std::exchange(fd_, -1));

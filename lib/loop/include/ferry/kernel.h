@@ -244,6 +244,9 @@ class Kernel {
   static constexpr std::size_t kMaxDatagrams = 64;
 };
 
+/// pread(2) for any thread, without a kernel: for jobs of a thread pool.
+IoResult read_file(int file, std::uint64_t offset, MutableBytes into) noexcept;
+
 /// The kernel that ships: Asio's reactor (epoll, kqueue) and scheduler, BSD sockets.
 std::unique_ptr<Kernel> make_asio_kernel();
 

@@ -10,7 +10,7 @@ struct PeerOptions {
   size_t message;           ///< size of a message in bytes; 0 echoes chunks as they come
   const char* certificate;  ///< PEM files, of a peer that speaks TLS
   const char* key;
-  int segments;  ///< UDP: let the kernel join and split datagrams (UDP_GRO, UDP_SEGMENT)
+  int segmentation;  ///< UDP: let the kernel join and split datagrams (UDP_GRO, UDP_SEGMENT)
 };
 
 static inline unsigned long peer_number(const char* option, const char* text, unsigned long max) {
@@ -36,13 +36,13 @@ static inline struct PeerOptions peer_options(int argc, char** argv) {
       options.certificate = value;
     } else if (strcmp(argv[i], "--tls-key") == 0 && value != NULL) {
       options.key = value;
-    } else if (strcmp(argv[i], "--segments") == 0) {
-      options.segments = (int)peer_number("--segments", value, 1);
+    } else if (strcmp(argv[i], "--segmentation") == 0) {
+      options.segmentation = (int)peer_number("--segmentation", value, 1);
     } else {
       const int help = strcmp(argv[i], "--help") == 0;
       fprintf(help ? stdout : stderr,
               "usage: %s --port P [--message BYTES] [--tls-cert PEM --tls-key PEM] "
-              "[--segments 0|1]\n",
+              "[--segmentation 0|1]\n",
               argv[0]);
       exit(help ? 0 : 2);
     }

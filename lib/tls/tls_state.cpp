@@ -115,7 +115,9 @@ SSL_CTX* TlsState::find(std::string name) const {
   if (found == by_name.end()) {
     const std::size_t dot = name.find('.');
     if (dot == std::string::npos) return nullptr;
-    found = by_name.find(name.replace(0, dot, "*"));
+    std::string wildcard(1, '*');
+    wildcard.append(name, dot);
+    found = by_name.find(wildcard);
   }
   return found == by_name.end() ? nullptr : found->second.get();
 }

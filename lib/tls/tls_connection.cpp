@@ -18,7 +18,8 @@ TlsConnection::TlsConnection(TlsStart start)
       shutdown_timeout_(start.options.shutdown_timeout),
       max_handshakes_(start.options.max_handshakes),
       handshakes_(std::move(start.handshakes)),
-      slot_(std::move(start.protocol)) {
+      slot_(std::move(start.protocol)),
+      half_close_(start.options.half_close) {
   flow_.set_limits(kDefaultLimits.high, kDefaultLimits.low);
 }
 

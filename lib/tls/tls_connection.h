@@ -63,7 +63,7 @@ class TlsConnection final : public TlsTransport,
   void writelines(std::span<const BytesView> pieces) override;
   using Transport::writelines;
   void write_eof() override;
-  bool can_write_eof() const noexcept override { return false; }
+  bool can_write_eof() const noexcept override { return half_close_; }
   void close() override;
   void abort() override;
   bool is_closing() const noexcept override { return closing_; }
@@ -108,6 +108,7 @@ class TlsConnection final : public TlsTransport,
   void fail_by_engine(const char* operation);
   void set_error(std::error_code code, const char* operation);
   void finish_closing();
+  void finish_writing();
   void settle_error(std::error_code below);
   void tell_failure();
   const TlsFacts& facts() const;
@@ -154,6 +155,9 @@ class TlsConnection final : public TlsTransport,
   State state_ = State::fresh;
   std::uint16_t dropped_writes_ = 0;
   bool counted_ : 1 = false;        // in handshakes_
+  bool half_close_ : 1 = false;     // by the options
+  bool eof_wanted_ : 1 = false;     // write_eof was called
+  bool eof_told_ : 1 = false;       // eof_received was called, and the connection stays
   bool closing_ : 1 = false;        // close, abort or failure has begun
   bool over_ : 1 = false;           // abort or failure: nothing is sent or read any more
   bool aborted_ : 1 = false;        // by the program

@@ -204,6 +204,14 @@ class Kernel {
   virtual IoResult file_type(int fd);
   /// A pipe, both ends non-blocking and close-on-exec (pipe2(2)).
   virtual IoResult pipe(int& read_end, int& write_end);
+  /// Asks for room in a pipe; the result is what it has then (F_SETPIPE_SZ, fcntl(2)).
+  virtual IoResult set_pipe_size(int fd, std::size_t bytes);
+  /// Moves what a stream socket has received into a pipe, at most `count` bytes, without copying
+  /// (splice(2)); 0 at the stream's end. EAGAIN: nothing is there, or the pipe is full. A kernel
+  /// without it says ENOSYS.
+  virtual IoResult splice_in(int socket, int pipe, std::size_t count);
+  /// The same from the pipe to the socket; EPIPE and no signal as with `send`.
+  virtual IoResult splice_out(int pipe, int socket, std::size_t count);
 
   /// 1 if calls on it block, else 0.
   virtual IoResult is_blocking(int fd);

@@ -82,10 +82,11 @@ class ServerCreation final : public std::enable_shared_from_this<ServerCreation>
     if (found.error) return result_.set_exception(found.error);
     try {
       std::vector<BoundSocket> sockets = bind_all(found.addresses);
-      result_.set_result(make_server(loop(),
-                                     {std::move(factory_), std::move(options_.wrap),
-                                      options_.backlog, options_.max_connections},
-                                     std::move(sockets), options_.start_serving));
+      result_.set_result(
+          make_server(loop(),
+                      {std::move(factory_), std::move(options_.wrap), options_.backlog,
+                       options_.max_connections, std::move(options_.gate)},
+                      std::move(sockets), options_.start_serving));
     } catch (const std::system_error&) {
       result_.set_exception(std::current_exception());
     }
@@ -160,9 +161,10 @@ Future<std::shared_ptr<Server>> create_server(EventLoop& loop, ProtocolFactory f
   if (bound.socket && options.keep_alive) {
     loop.kernel().set_option(options.socket, SOL_SOCKET, SO_KEEPALIVE, 1);
   }
-  return server_over(
-      loop, {std::move(factory), std::move(options.wrap), options.backlog, options.max_connections},
-      std::move(bound), error, options.start_serving);
+  return server_over(loop,
+                     {std::move(factory), std::move(options.wrap), options.backlog,
+                      options.max_connections, std::move(options.gate)},
+                     std::move(bound), error, options.start_serving);
 }
 
 Future<std::shared_ptr<Server>> create_unix_server(EventLoop& loop, ProtocolFactory factory,
@@ -187,9 +189,10 @@ Future<std::shared_ptr<Server>> create_unix_server(EventLoop& loop, ProtocolFact
       bound.file = SocketFile(address.path());
     }
   }
-  return server_over(
-      loop, {std::move(factory), std::move(options.wrap), options.backlog, options.max_connections},
-      std::move(bound), error, options.start_serving);
+  return server_over(loop,
+                     {std::move(factory), std::move(options.wrap), options.backlog,
+                      options.max_connections, std::move(options.gate)},
+                     std::move(bound), error, options.start_serving);
 }
 
 }  // namespace ferry

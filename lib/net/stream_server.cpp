@@ -4,10 +4,28 @@
 
 #include <ferry/protocol_layer.h>
 
+#include <sys/socket.h>
+
+#include <array>
 #include <stdexcept>
 #include <utility>
 
 namespace ferry {
+namespace {
+
+/// `clients`, and with its last holder, the connection, goes the ticket. In the pointer's own
+/// memory, so that connections without a ticket pay nothing.
+std::shared_ptr<ConnectionSet> with_ticket(std::shared_ptr<ConnectionSet> clients,
+                                           std::shared_ptr<void> ticket) {
+  struct Both {
+    std::shared_ptr<ConnectionSet> clients;
+    std::shared_ptr<void> ticket;
+  };
+  ConnectionSet* const set = clients.get();
+  return {std::make_shared<Both>(Both{std::move(clients), std::move(ticket)}), set};
+}
+
+}  // namespace
 
 std::shared_ptr<StreamServer> StreamServer::make(EventLoop& loop, ServerSettings settings,
                                                  std::vector<BoundSocket> sockets) {
@@ -79,7 +97,8 @@ Future<std::size_t> StreamServer::drain(Duration limit) {
 void StreamServer::close_clients() {
   for (StreamTransport* client = first(); client; client = client->next_client()) {
     const std::shared_ptr<Protocol> protocol = client->get_protocol();
-    if (ProtocolLayer* layer = protocol ? protocol->as_layer() : nullptr) {
+    // A layer that has not begun has nothing to say goodbye with.
+    if (ProtocolLayer* layer = client->made() && protocol ? protocol->as_layer() : nullptr) {
       layer->close_top();
     } else {
       client->close();
@@ -127,11 +146,17 @@ std::vector<int> StreamServer::native_handles() const {
 void StreamServer::on_accepted(Socket socket, const Address& peer) {
   std::shared_ptr<Protocol> protocol;
   try {
+    std::shared_ptr<ConnectionSet> clients = shared_from_this();
+    if (settings_.gate) {
+      Admission admission = settings_.gate->admit(peer);
+      if (!admission.admitted) return refuse(std::move(socket), admission.refusal);
+      if (admission.ticket) clients = with_ticket(std::move(clients), std::move(admission.ticket));
+    }
     protocol = settings_.factory();
     if (protocol && settings_.wrap) protocol = settings_.wrap(std::move(protocol));
     if (!protocol) throw std::logic_error("the protocol factory gave no protocol");
     StreamTransport::start(
-        loop_, {std::move(socket), protocol, peer, shared_from_this(), /*made=*/nullptr});
+        loop_, {std::move(socket), protocol, peer, std::move(clients), /*made=*/nullptr});
   } catch (const LoopExit&) {
     throw;
   } catch (...) {
@@ -142,6 +167,20 @@ void StreamServer::on_accepted(Socket socket, const Address& peer) {
     context.exception = std::current_exception();
     context.protocol = protocol.get();
     loop_.call_exception_handler(context);
+  }
+}
+
+/// To close a socket that holds unread bytes is to send a reset, which may destroy `words` on their
+/// way: what has come is discarded before.
+void StreamServer::refuse(Socket socket, const std::string& words) {
+  if (words.empty()) return;
+  Kernel& kernel = loop_.kernel();
+  kernel.send(socket.get(), words);
+  kernel.shutdown(socket.get(), SHUT_WR);
+  std::array<std::byte, 16 * 1024> unwanted;
+  for (int i = 0; i < 16; ++i) {
+    const IoResult r = kernel.recv(socket.get(), unwanted);
+    if (!r.ok() || r.value == 0) break;
   }
 }
 

@@ -17,6 +17,7 @@ struct ServerSettings {
   ProtocolWrap wrap;
   int backlog = 100;
   std::size_t max_connections = 0;
+  std::shared_ptr<ConnectionGate> gate;  // null: all are admitted
 };
 
 /// The Server over stream sockets, TCP and unix alike. It owns itself until it is closed; after
@@ -55,6 +56,7 @@ class StreamServer final : public Server,
   };
 
   void on_accepted(Socket socket, const Address& peer) override;
+  void refuse(Socket socket, const std::string& words);
   bool has_room() const noexcept override;
   std::shared_ptr<void> keep_alive() override { return shared_from_this(); }
   void on_connection_left() override;

@@ -74,6 +74,8 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   int native_handle() const noexcept override { return fd_; }
   const Error& error() const noexcept override;
 
+  /// connection_made has been called.
+  bool made() const noexcept { return slot_.made(); }
   /// The next connection of the same server.
   StreamTransport* next_client() const noexcept { return next_client_; }
 

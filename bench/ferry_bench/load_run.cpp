@@ -29,7 +29,7 @@ class LoadStream final : public Protocol {
   void finish() {
     if (finished_ || received_ < sent_) return;
     finished_ = true;
-    transport_->write_eof();
+    transport_->can_write_eof() ? transport_->write_eof() : transport_->close();
   }
 
   void data_received(BytesView data) override {

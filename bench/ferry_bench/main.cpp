@@ -44,12 +44,16 @@ void add_run(CLI::App& command, double& seconds, std::string& json) {
   command.add_option("--json", json, "write the figures to this file, too");
 }
 
-void add_transport(CLI::App& command, bool& udp) {
+void add_transport(CLI::App& command, bool& udp, bool& segmentation) {
   command
       .add_option_function<std::string>(
           "--transport", [&udp](const std::string& name) { udp = name == "udp"; }, "tcp or udp")
       ->check(CLI::IsMember({"tcp", "udp"}))
       ->default_str("tcp");
+  command
+      .add_option("--segmentation", segmentation,
+                  "udp: let the kernel join and split datagrams (UDP_SEGMENT, UDP_GRO)")
+      ->capture_default_str();
 }
 
 int run(int argc, char** argv) {
@@ -60,7 +64,7 @@ int run(int argc, char** argv) {
   ServeOptions serving;
   CLI::App* serve_command = app.add_subcommand("serve", "an echo server");
   add_endpoint(*serve_command, serving.at, 0);
-  add_transport(*serve_command, serving.udp);
+  add_transport(*serve_command, serving.udp, serving.segmentation);
   std::string api = "callbacks";
   serve_command->add_option("--api", api, "callbacks: Protocol; buffered: BufferedProtocol")
       ->check(CLI::IsMember({"callbacks", "buffered"}))
@@ -78,7 +82,7 @@ int run(int argc, char** argv) {
   LoadOptions loading;
   CLI::App* load_command = app.add_subcommand("load", "closed-loop load on an echo server");
   add_endpoint(*load_command, loading.to, 1);
-  add_transport(*load_command, loading.udp);
+  add_transport(*load_command, loading.udp, loading.segmentation);
   add_connections(*load_command, loading.connections);
   load_command->add_option("--size", loading.size, "bytes of a message")
       ->required()

@@ -15,16 +15,18 @@ struct Endpoint {
 
 struct ServeOptions {
   Endpoint at;
-  bool udp = false;         ///< Datagrams instead of connections.
-  bool buffered = false;    ///< Read by BufferedProtocol instead of Protocol.
-  std::size_t message = 0;  ///< Bytes of a message; 0: echo chunks as they come.
-  std::string certificate;  ///< PEM files for TLS; empty: made for this run.
+  bool udp = false;          ///< Datagrams instead of connections.
+  bool segmentation = true;  ///< Of datagrams, by the kernel.
+  bool buffered = false;     ///< Read by BufferedProtocol instead of Protocol.
+  std::size_t message = 0;   ///< Bytes of a message; 0: echo chunks as they come.
+  std::string certificate;   ///< PEM files for TLS; empty: made for this run.
   std::string key;
 };
 
 struct LoadOptions {
   Endpoint to;
-  bool udp = false;  ///< Datagrams; a connection is a socket then.
+  bool udp = false;          ///< Datagrams; a connection is a socket then.
+  bool segmentation = true;  ///< Of datagrams, by the kernel.
   std::size_t connections = 1;
   std::size_t size = 64;  ///< Bytes of a message.
   std::size_t depth = 1;  ///< Messages under way on each connection.

@@ -109,10 +109,11 @@ class EchoDatagrams final : public DatagramProtocol {
   std::shared_ptr<DatagramTransport> transport_;
 };
 
-void serve_datagrams(EventLoop& loop, const Endpoint& at) {
+void serve_datagrams(EventLoop& loop, const ServeOptions& serving) {
   DatagramOptions options;
-  options.local_host = at.host;
-  options.local_port = at.port;
+  options.local_host = serving.at.host;
+  options.local_port = serving.at.port;
+  options.segmentation = serving.segmentation;
   const auto endpoint = loop.run_until_complete(create_datagram_endpoint(
       loop, [] { return std::make_shared<EchoDatagrams>(); }, std::move(options)));
   std::printf("listening on %s\n", endpoint.transport->sockname().to_string().c_str());
@@ -130,7 +131,7 @@ int serve(const ServeOptions& options) {
     loop.add_signal_handler(signal_number, [&loop] { loop.stop(); });
   }
   if (options.udp) {
-    serve_datagrams(loop, options.at);
+    serve_datagrams(loop, options);
     return 0;
   }
   const auto factory = [&options]() -> std::shared_ptr<Protocol> {

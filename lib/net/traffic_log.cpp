@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 
 namespace ferry {
@@ -50,6 +51,7 @@ class FileLog final : public TrafficLog,
   TrafficLogStats stats() const noexcept override { return stats_; }
 
   std::uint32_t next_number() { return static_cast<std::uint32_t>(stats_.connections++); }
+  using LoopResource::loop;
   /// True while it makes sense to make up packets.
   bool wants_packets() const noexcept { return open_; }
   void append(pcapng::Packet packet);
@@ -89,6 +91,10 @@ class Tap final : public PassThrough {
       : PassThrough(std::move(above)), log_(std::move(log)), near_(near) {}
 
   void connection_made(std::shared_ptr<Transport> below) override {
+    if (&below->loop() != &log_->loop()) {
+      below_ = std::move(below);
+      throw std::logic_error("TrafficLog: a connection of another loop");
+    }
     if (log_->wants_packets()) begin(*below);
     PassThrough::connection_made(std::move(below));
   }

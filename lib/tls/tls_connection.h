@@ -6,14 +6,15 @@
 #include <ferry/tls.h>
 #include <ferry/transport_layer.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
 namespace ferry {
 
-/// Handshakes under way of one server.
+/// Handshakes under way of one server, or of several on loops of their own that share a wrap.
 struct HandshakeCount {
-  std::size_t running = 0;
+  std::atomic<std::size_t> running = 0;
 };
 
 /// What a TlsConnection starts with.
@@ -58,7 +59,7 @@ class TlsConnection final : public TransportLayer<TlsTransport>,
   void writelines(std::span<const BytesView> pieces) override;
   using Transport::writelines;
   void write_eof() override;
-  bool can_write_eof() const noexcept override { return false; }
+  bool can_write_eof() const noexcept override { return half_close_; }
   void close() override;
   void abort() override;
   bool is_closing() const noexcept override { return closing_; }
@@ -99,6 +100,7 @@ class TlsConnection final : public TransportLayer<TlsTransport>,
   void fail_by_engine(const char* operation);
   void set_error(std::error_code code, const char* operation);
   void finish_closing();
+  void finish_writing();
   void settle_error(std::error_code below);
   void handshake_failed();
   const TlsFacts& facts() const;
@@ -142,6 +144,9 @@ class TlsConnection final : public TransportLayer<TlsTransport>,
   State state_ = State::fresh;
   std::uint16_t dropped_writes_ = 0;
   bool counted_ : 1 = false;        // in handshakes_
+  bool half_close_ : 1 = false;     // by the options
+  bool eof_wanted_ : 1 = false;     // write_eof was called
+  bool eof_told_ : 1 = false;       // eof_received was called, and the connection stays
   bool closing_ : 1 = false;        // close, abort or failure has begun
   bool over_ : 1 = false;           // abort or failure: nothing is sent or read any more
   bool aborted_ : 1 = false;        // by the program

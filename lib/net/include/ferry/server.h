@@ -47,7 +47,8 @@ struct Admission {
 };
 
 /// Decides about connections as they are accepted, before anything is made for them: a limit
-/// (ferry/connection_limit.h), a list of addresses.
+/// (ferry/connection_limit.h), a list of addresses. With a LoopGroup it is asked on each of the
+/// loops.
 class ConnectionGate {
  public:
   virtual ~ConnectionGate() = default;
@@ -69,6 +70,8 @@ struct ListenOptions {
   std::size_t max_connections = 0;  ///< Stop accepting while this many are open; 0: no limit.
   /// A bound stream socket to listen on instead of hosts and port; the server closes it.
   int socket = -1;
+  /// Several such, or none (ferry/listeners.h).
+  std::vector<int> sockets{};
   ProtocolWrap wrap{};
   std::shared_ptr<ConnectionGate> gate{};  ///< Null: all are admitted.
 };
@@ -97,6 +100,8 @@ class Server {
   /// `close`, and lets connections end by themselves until `deadline` from now, then aborts the
   /// rest. Done when none is left; gives the number aborted.
   virtual Future<std::size_t> drain(Duration deadline) = 0;
+  /// From now on `close` leaves the files of unix sockets in place: another process listens there.
+  virtual void keep_socket_files() {}
   /// Transport::close, or abort, on every connection of this server.
   virtual void close_clients() = 0;
   virtual void abort_clients() = 0;

@@ -36,8 +36,8 @@ struct TrafficLogStats {
 ///
 /// A message costs a copy and a checksum; the file is written by a thread of the loop's default
 /// executor. If that fails the log's reader is told by the loop's log, once; logging stops, and
-/// the traffic goes on. For connections of this loop alone; lives until the last of its connections and holders
-/// is gone, or the loop closes, and then writes what waits.
+/// the traffic goes on. For connections of this loop alone; lives until the last of its connections
+/// and holders is gone, or the loop closes, and then writes what waits.
 class TrafficLog {
  public:
   /// Throws std::system_error if the file cannot be opened.

@@ -60,6 +60,13 @@ void add_run(CLI::App& command, double& seconds, std::string& json) {
   command.add_option("--json", json, "write the figures to this file, too");
 }
 
+void add_segmentation(CLI::App& command, bool& segmentation) {
+  command
+      .add_option("--segmentation", segmentation,
+                  "udp: let the kernel join and split datagrams (UDP_SEGMENT, UDP_GRO)")
+      ->capture_default_str();
+}
+
 /// What an endpoint wants beyond what CLI11 knows; empty if all is well.
 std::string complaint(const CLI::App& command, const Endpoint& endpoint) {
   const Carrier transport = endpoint.transport;
@@ -114,6 +121,7 @@ int run(int argc, char** argv) {
   ServeOptions serving;
   CLI::App* serve_command = app.add_subcommand("serve", "an echo server");
   add_endpoint(*serve_command, serving.at, 0, {"tcp", "unix", "udp", "pipe"});
+  add_segmentation(*serve_command, serving.segmentation);
   serve_command
       ->add_option_function<std::string>(
           "--pipes", [&serving](const std::string& text) { serving.pipes = parse_pipes(text); },
@@ -141,6 +149,7 @@ int run(int argc, char** argv) {
       "load",
       "closed-loop load on an echo server; with --transport pipe on a child that it starts");
   add_endpoint(*load_command, loading.to, 1, {"tcp", "unix", "udp", "pipe"});
+  add_segmentation(*load_command, loading.segmentation);
   add_connections(*load_command, loading.connections);
   load_command->add_option("--size", loading.size, "bytes of a message")
       ->required()

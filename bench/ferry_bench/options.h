@@ -24,6 +24,7 @@ struct Endpoint {
 struct ServeOptions {
   Endpoint at;
   std::vector<PipePair> pipes{PipePair{}};  ///< For Carrier::pipe, instead of an endpoint.
+  bool segmentation = true;                 ///< Of datagrams, by the kernel.
   bool buffered = false;                    ///< Read by BufferedProtocol instead of Protocol.
   std::size_t message = 0;                  ///< Bytes of a message; 0: echo chunks as they come.
   std::string certificate;                  ///< PEM files for TLS; empty: made for this run.
@@ -32,6 +33,7 @@ struct ServeOptions {
 
 struct LoadOptions {
   Endpoint to;
+  bool segmentation = true;     ///< Of datagrams, by the kernel.
   std::size_t connections = 1;  ///< Of datagrams: sockets; of pipes: pairs of them.
   std::size_t size = 64;        ///< Bytes of a message.
   std::size_t depth = 1;        ///< Messages under way on each connection.

@@ -17,10 +17,11 @@ void say_listening(const std::vector<Address>& addresses) {
   std::fflush(stdout);
 }
 
-void serve_datagrams(EventLoop& loop, const Endpoint& at) {
+void serve_datagrams(EventLoop& loop, const ServeOptions& serving) {
   DatagramOptions options;
-  options.local_host = at.host;
-  options.local_port = at.port;
+  options.local_host = serving.at.host;
+  options.local_port = serving.at.port;
+  options.segmentation = serving.segmentation;
   const auto endpoint = loop.run_until_complete(create_datagram_endpoint(
       loop, [] { return std::make_shared<EchoDatagrams>(); }, std::move(options)));
   say_listening({endpoint.transport->sockname()});
@@ -86,7 +87,7 @@ int serve(const ServeOptions& options) {
   };
   switch (options.at.transport) {
     case Carrier::udp:
-      serve_datagrams(loop, options.at);
+      serve_datagrams(loop, options);
       break;
     case Carrier::pipe:
       serve_pipes(loop, options.pipes, make);

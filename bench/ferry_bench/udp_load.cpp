@@ -122,6 +122,7 @@ void open_all(UdpRun& run) {
     DatagramOptions options;
     options.remote_host = run.options.to.host;
     options.remote_port = run.options.to.port;
+    options.segmentation = run.options.segmentation;
     run.loop.run_until_complete(create_datagram_endpoint(
         run.loop, [stream] { return stream; }, std::move(options)));
     run.streams.push_back(std::move(stream));

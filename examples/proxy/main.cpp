@@ -167,6 +167,10 @@ int run(int argc, char** argv) {
   add_seconds(app, "--half-close-linger", options.relay.half_close_linger,
               "of silence once one side has ended; 0: none");
   add_seconds(app, "--drain-timeout", options.drain_timeout, "for open connections at SIGTERM");
+  app.add_option("--splice", options.relay.splice,
+                 "let the kernel move the bytes: auto (when much comes), never, always")
+      ->transform(CLI::Transformer(std::map<std::string, Splice>{
+          {"auto", Splice::automatic}, {"never", Splice::never}, {"always", Splice::always}}));
   app.add_option(
          "--max-connections", options.max_connections,
          "clients at a time; more wait in the backlog; 0: as many as there are descriptors for")

@@ -56,6 +56,18 @@ IoResult Kernel::pipe(int&, int&) {
   return {-1, EOPNOTSUPP};
 }
 
+IoResult Kernel::set_pipe_size(int, std::size_t) {
+  return {-1, ENOSYS};
+}
+
+IoResult Kernel::splice_in(int, int, std::size_t) {
+  return {-1, ENOSYS};
+}
+
+IoResult Kernel::splice_out(int, int, std::size_t) {
+  return {-1, ENOSYS};
+}
+
 IoResult Kernel::is_blocking(int) {
   return {-1, EOPNOTSUPP};
 }
@@ -158,6 +170,8 @@ IoResult BsdSockets::shutdown(int fd, int how) {
 
 // Not repeated on EINTR: on Linux the descriptor is gone all the same (close(2)).
 IoResult BsdSockets::close(int fd) noexcept {
+  if (!waiters_.empty()) [[unlikely]]
+    waiters_.forget(fd);
   return result(::close(fd));
 }
 

@@ -46,7 +46,18 @@ ProtocolWrap noting(std::shared_ptr<Transport>& accepted) {
   };
 }
 
-class TcpMaker : public TransportMaker {
+/// What kinds over a socket have in common, for which TLS may stand on top.
+class SocketMaker : public TransportMaker {
+ public:
+  bool unread_bytes_reset() const override { return true; }
+
+ protected:
+  /// `inner` with whatever this kind puts below it.
+  virtual ProtocolWrap server_wrap(ProtocolWrap inner) { return inner; }
+  virtual ProtocolWrap client_wrap() { return nullptr; }
+};
+
+class TcpMaker : public SocketMaker {
  public:
   Ends connect(EventLoop& loop, Run run, std::shared_ptr<Protocol> near,
                std::shared_ptr<Protocol> far) override {
@@ -71,18 +82,35 @@ class TcpMaker : public TransportMaker {
     options.port = RawListener(loop.kernel()).address().port();
     return create_connection(loop, std::move(factory), std::move(options));
   }
-
-  bool unread_bytes_reset() const override { return true; }
-
- protected:
-  /// `inner` with whatever this kind puts below it.
-  virtual ProtocolWrap server_wrap(ProtocolWrap inner) { return inner; }
-  virtual ProtocolWrap client_wrap() { return nullptr; }
 };
 
-/// TLS over TCP, and over itself.
-template <int kLayers>
-class TlsMaker final : public TcpMaker {
+class UnixMaker : public SocketMaker {
+ public:
+  Ends connect(EventLoop& loop, Run run, std::shared_ptr<Protocol> near,
+               std::shared_ptr<Protocol> far) override {
+    std::shared_ptr<Transport> accepted;
+    UnixListenOptions listen;
+    listen.path = unused_unix_address().path();
+    listen.wrap = server_wrap(noting(accepted));
+    UnixConnectOptions options;
+    options.path = listen.path;
+    options.wrap = client_wrap();
+    auto server = create_unix_server(loop, giving(std::move(far)), std::move(listen));
+    run([&] { return server.done(); });
+    auto client = create_unix_connection(loop, giving(std::move(near)), std::move(options));
+    return both_ends(run, *server.result(), std::move(client), accepted);
+  }
+
+  Future<Connection<>> connect_to_nobody(EventLoop& loop, ProtocolFactory factory) override {
+    UnixConnectOptions options;
+    options.path = unused_unix_address().path();
+    return create_unix_connection(loop, std::move(factory), std::move(options));
+  }
+};
+
+/// TLS over sockets, and over itself.
+template <class Sockets, int kLayers>
+class TlsMaker final : public Sockets {
  public:
   WriteLimits limits() const override { return TlsTransport::kDefaultLimits; }
   std::size_t most_unpaused() const override { return limits().high - 1; }
@@ -95,9 +123,11 @@ class TlsMaker final : public TcpMaker {
     return inner;
   }
   ProtocolWrap client_wrap() override {
-    ProtocolWrap wrap = tls_client(client_);
+    // A unix socket has no host to be checked.
+    const TlsOptions options{.server_hostname = "localhost"};
+    ProtocolWrap wrap = tls_client(client_, options);
     for (int layer = 1; layer < kLayers; ++layer) {
-      wrap = inside(tls_client(client_), std::move(wrap));
+      wrap = inside(tls_client(client_, options), std::move(wrap));
     }
     return wrap;
   }
@@ -114,31 +144,6 @@ class TlsMaker final : public TcpMaker {
   std::shared_ptr<TlsContext> client_ = client_context();
 };
 
-class UnixMaker final : public TransportMaker {
- public:
-  Ends connect(EventLoop& loop, Run run, std::shared_ptr<Protocol> near,
-               std::shared_ptr<Protocol> far) override {
-    std::shared_ptr<Transport> accepted;
-    UnixListenOptions listen;
-    listen.path = unused_unix_address().path();
-    listen.wrap = noting(accepted);
-    UnixConnectOptions options;
-    options.path = listen.path;
-    auto server = create_unix_server(loop, giving(std::move(far)), std::move(listen));
-    run([&] { return server.done(); });
-    auto client = create_unix_connection(loop, giving(std::move(near)), std::move(options));
-    return both_ends(run, *server.result(), std::move(client), accepted);
-  }
-
-  Future<Connection<>> connect_to_nobody(EventLoop& loop, ProtocolFactory factory) override {
-    UnixConnectOptions options;
-    options.path = unused_unix_address().path();
-    return create_unix_connection(loop, std::move(factory), std::move(options));
-  }
-
-  bool unread_bytes_reset() const override { return true; }
-};
-
 template <class Maker>
 std::unique_ptr<TransportMaker> make() {
   return std::make_unique<Maker>();
@@ -149,8 +154,9 @@ std::unique_ptr<TransportMaker> make() {
 const std::vector<TransportKind>& transport_kinds() {
   static const std::vector<TransportKind> kinds{{"Tcp", make<TcpMaker>},
                                                 {"Unix", make<UnixMaker>},
-                                                {"Tls", make<TlsMaker<1>>},
-                                                {"TlsInTls", make<TlsMaker<2>>}};
+                                                {"Tls", make<TlsMaker<TcpMaker, 1>>},
+                                                {"TlsInTls", make<TlsMaker<TcpMaker, 2>>},
+                                                {"TlsOverUnix", make<TlsMaker<UnixMaker, 1>>}};
   return kinds;
 }
 

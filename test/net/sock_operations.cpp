@@ -364,6 +364,15 @@ TEST_P(SockSendfile, C0608_ThePeerClosesInTheMiddle) {
   EXPECT_LT(position(), text_.size());
 }
 
+TEST_P(SockSendfile, APeerThatIsGoneIsNoSignal) {
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+  const Socket near(kernel(), pair[0]);
+  ::close(pair[1]);
+  // sendfile(2) knows no MSG_NOSIGNAL.
+  EXPECT_EQ(error_of(sock_sendfile(loop(), near.get(), file())), std::errc::broken_pipe);
+}
+
 TEST_P(SockSendfile, C0609_BadArguments) {
   EXPECT_THROW(static_cast<void>(sock_sendfile(loop(), a(), file(), 0, 0)), std::invalid_argument);
   const Socket datagrams = bound(SOCK_DGRAM);

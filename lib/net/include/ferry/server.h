@@ -50,6 +50,8 @@ struct ListenOptions {
   std::size_t max_connections = 0;  ///< Stop accepting while this many are open; 0: no limit.
   /// A bound stream socket to listen on instead of hosts and port; the server closes it.
   int socket = -1;
+  /// Several such, or none (ferry/listeners.h).
+  std::vector<int> sockets{};
   ProtocolWrap wrap{};
 };
 
@@ -76,6 +78,8 @@ class Server {
   /// `close`, and lets connections end by themselves until `deadline` from now, then aborts the
   /// rest. Done when none is left; gives the number aborted.
   virtual Future<std::size_t> drain(Duration deadline) = 0;
+  /// From now on `close` leaves the files of unix sockets in place: another process listens there.
+  virtual void keep_socket_files() {}
   /// Transport::close, or abort, on every connection of this server.
   virtual void close_clients() = 0;
   virtual void abort_clients() = 0;

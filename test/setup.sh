@@ -17,7 +17,7 @@ optional=''
 case $purpose in
   build) ;;
   test)
-    needed="$needed git libgmock-dev clang clang-format python3"
+    needed="$needed git libgmock-dev clang clang-format python3 tshark"
     optional='libclang-rt-14-dev ccache openssl gnutls-bin curl'
     ;;
   bench)

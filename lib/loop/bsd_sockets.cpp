@@ -40,6 +40,12 @@ bool IoResult::would_block() const noexcept {
   return error == EAGAIN || (EWOULDBLOCK != EAGAIN && error == EWOULDBLOCK);
 }
 
+std::chrono::system_clock::time_point Kernel::wall_clock() {
+  using std::chrono::system_clock;
+  return system_clock::time_point(
+      std::chrono::duration_cast<system_clock::duration>(now().time_since_epoch()));
+}
+
 IoResult Kernel::read(int, MutableBytes) {
   return {-1, EOPNOTSUPP};
 }

@@ -77,6 +77,8 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   int native_handle() const noexcept override { return fd_; }
   const Error& error() const noexcept override;
 
+  /// connection_made has been called.
+  bool made() const noexcept { return slot_.made(); }
   /// As ferry/sendfile.h has checked that it may; reading is paused.
   void send_file(std::unique_ptr<FileSending> file);
   bool eof_wanted() const noexcept { return eof_wanted_; }

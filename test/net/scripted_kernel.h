@@ -61,6 +61,7 @@ class ScriptedKernel final : public Kernel {
 
   void attach(Client& client) override { inner_->attach(client); }
   TimePoint now() override { return inner_->now(); }
+  std::chrono::system_clock::time_point wall_clock() override { return inner_->wall_clock(); }
   void run() override { inner_->run(); }
   void stop() override { inner_->stop(); }
   void request_drain() override { inner_->request_drain(); }

@@ -162,6 +162,8 @@ class Kernel {
 
   // -- time and turns
   virtual TimePoint now() = 0;
+  /// The time of day (UTC), which may jump. By default `now`, counted from 1970: a simulation's.
+  virtual std::chrono::system_clock::time_point wall_clock();
   /// Delivers events to the client and the watches' listeners until `stop`. `on_drain` requested
   /// before is delivered, also if `stop` was called while not running.
   virtual void run() = 0;

@@ -5,6 +5,7 @@
 
 #include <ferry/server.h>
 #include <ferry/tls.h>
+#include <ferry/wraps.h>
 
 #include <utility>
 
@@ -144,6 +145,49 @@ class TlsMaker final : public Sockets {
   std::shared_ptr<TlsContext> client_ = client_context();
 };
 
+/// TCP with wraps.
+class WrapMaker : public TcpMaker {
+ public:
+  WrapMaker(ProtocolWrap server, ProtocolWrap client)
+      : server_(std::move(server)), client_(std::move(client)) {}
+
+ protected:
+  ProtocolWrap server_wrap(ProtocolWrap inner) override { return stacked({server_, inner}); }
+  ProtocolWrap client_wrap() override { return client_; }
+
+ private:
+  ProtocolWrap server_;
+  ProtocolWrap client_;
+};
+
+class IdleMaker final : public WrapMaker {
+ public:
+  IdleMaker() : WrapMaker(idle_limit(kLong), idle_limit(kLong)) {}
+  static constexpr Duration kLong = std::chrono::hours(1);
+};
+
+/// So fast that it is the kernel's buffers that fill up.
+ProtocolWrap fast_rate() {
+  constexpr std::size_t kMuch = std::size_t{4} << 30;
+  return rate_limit({.read = {kMuch, kMuch}, .write = {kMuch, kMuch}});
+}
+
+class RateMaker final : public WrapMaker {
+ public:
+  RateMaker() : WrapMaker(fast_rate(), fast_rate()) {}
+};
+
+/// A rate below TLS, an idle limit above it.
+class RateTlsIdleMaker final : public WrapMaker {
+ public:
+  RateTlsIdleMaker()
+      : WrapMaker(
+            stacked({fast_rate(), tls_server(server_context()), idle_limit(IdleMaker::kLong)}),
+            stacked({fast_rate(), tls_client(client_context()), idle_limit(IdleMaker::kLong)})) {}
+  WriteLimits limits() const override { return TlsTransport::kDefaultLimits; }
+  std::size_t most_unpaused() const override { return limits().high - 1; }
+};
+
 template <class Maker>
 std::unique_ptr<TransportMaker> make() {
   return std::make_unique<Maker>();
@@ -152,7 +196,10 @@ std::unique_ptr<TransportMaker> make() {
 }  // namespace
 
 const std::vector<TransportKind>& transport_kinds() {
-  static const std::vector<TransportKind> kinds{{"Tcp", make<TcpMaker>},
+  static const std::vector<TransportKind> kinds{{"Idle", make<IdleMaker>},
+                                                {"Rate", make<RateMaker>},
+                                                {"RateTlsIdle", make<RateTlsIdleMaker>},
+                                                {"Tcp", make<TcpMaker>},
                                                 {"Unix", make<UnixMaker>},
                                                 {"Tls", make<TlsMaker<TcpMaker, 1>>},
                                                 {"TlsInTls", make<TlsMaker<TcpMaker, 2>>},

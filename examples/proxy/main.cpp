@@ -1,6 +1,8 @@
 // ferry-proxy: the command line. The only file that includes CLI11, which is slow to compile.
 #include "proxy.h"
 
+#include <ferry/pipe_pool.h>
+
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
@@ -9,6 +11,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <map>
 
 namespace {
 
@@ -41,12 +44,14 @@ void add_seconds(CLI::App& app, const std::string& name, Duration& duration,
 /// turn.
 std::size_t most_connections() {
   constexpr std::size_t kOthers = 16;  // standard streams, epoll, wake-up, timer, listening sockets
+  constexpr std::size_t kPipes = 2 * (PipePool::kMostLent + PipePool::kMostIdle);
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
   const std::size_t descriptors = limit.rlim_max;
-  return descriptors > kOthers + 2 ? (descriptors - kOthers) / 2 : 1;
+  const std::size_t others = kOthers + std::min(kPipes, descriptors / 8);
+  return descriptors > others + 2 ? (descriptors - others) / 2 : 1;
 }
 
 void log_line(LogLevel level, std::string_view line) {

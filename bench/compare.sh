@@ -3,7 +3,8 @@
 #   sh bench/compare.sh [seconds per measurement] [--only WORKLOAD[,..]] [--servers SERVER[,..]]
 # and ferry-proxy with other relays:
 #   sh bench/compare.sh relay [seconds per measurement] [--only WORKLOAD[,..]] [--relays RELAY[,..]]
-# ROUNDS=N in the environment sets the number of rounds (5). --help tells the rest.
+# ROUNDS=N in the environment sets the number of rounds (5). --list tells the
+# workloads, --help the rest.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build-release
@@ -16,7 +17,7 @@ if [ "${1-}" = relay ]; then
   targets="$targets examples/ferry-proxy"
 fi
 for word in "$@"; do
-  case $word in -h | --help) exec python3 "$script" --help ;; esac
+  case $word in -h | --help | --list) exec python3 "$script" "$word" ;; esac
 done
 
 sh "$root/test/setup.sh" bench

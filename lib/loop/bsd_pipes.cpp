@@ -20,6 +20,13 @@ namespace {
 constexpr int kNoSignal = 0x100;  // RWF_NOSIGNAL
 constexpr unsigned kSplice = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
 
+ssize_t send_file_quietly(int fd, int file, off_t from, std::size_t count) noexcept {
+  const NoSigpipe guard;
+  const ssize_t sent = ::sendfile(fd, file, &from, count);
+  if (sent < 0 && errno == EPIPE) guard.take();
+  return sent;
+}
+
 ssize_t write_quietly(int fd, const iovec* pieces, int count) noexcept {
   const NoSigpipe guard;
   const ssize_t written = ::writev(fd, pieces, count);
@@ -77,15 +84,18 @@ IoResult BsdSockets::duplicate(int fd) {
 }
 
 IoResult BsdSockets::send_file(int fd, int file, std::uint64_t offset, std::size_t count) {
-  auto from = static_cast<off_t>(offset);
   for (;;) {
-    const ssize_t sent = ::sendfile(fd, file, &from, count);
+    const ssize_t sent = send_file_quietly(fd, file, static_cast<off_t>(offset), count);
     if (sent >= 0) return {sent, 0};
     if (errno != EINTR) return {-1, errno};
   }
 }
 
 IoResult BsdSockets::read_at(int file, std::uint64_t offset, MutableBytes into) {
+  return read_file(file, offset, into);
+}
+
+IoResult read_file(int file, std::uint64_t offset, MutableBytes into) noexcept {
   for (;;) {
     const ssize_t got = ::pread(file, into.data(), into.size(), static_cast<off_t>(offset));
     if (got >= 0) return {got, 0};

@@ -40,6 +40,12 @@ bool IoResult::would_block() const noexcept {
   return error == EAGAIN || (EWOULDBLOCK != EAGAIN && error == EWOULDBLOCK);
 }
 
+std::chrono::system_clock::time_point Kernel::wall_clock() {
+  using std::chrono::system_clock;
+  return system_clock::time_point(
+      std::chrono::duration_cast<system_clock::duration>(now().time_since_epoch()));
+}
+
 IoResult Kernel::read(int, MutableBytes) {
   return {-1, EOPNOTSUPP};
 }
@@ -170,6 +176,8 @@ IoResult BsdSockets::shutdown(int fd, int how) {
 
 // Not repeated on EINTR: on Linux the descriptor is gone all the same (close(2)).
 IoResult BsdSockets::close(int fd) noexcept {
+  if (!waiters_.empty()) [[unlikely]]
+    waiters_.forget(fd);
   return result(::close(fd));
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "child_waiters.h"
+
 #include <ferry/kernel.h>
 
 namespace ferry {
@@ -41,8 +43,13 @@ class BsdSockets : public Kernel {
   IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
   IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
   IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override;
+  IoResult send_descriptors(int fd, BytesView bytes, std::span<const int> descriptors) override;
+  IoResult recv_descriptors(int fd, MutableBytes into, std::vector<Fd>& descriptors) override;
+  IoResult peer_credentials(int fd, PeerCredentials& credentials) override;
+  PeerCredentials own_credentials() override;
 
  private:
+  ChildWaiters waiters_;
   bool quiet_writes_ = true;  // the system can be asked for a write without SIGPIPE
 };
 

@@ -4,6 +4,7 @@
 
 #include <ferry/error.h>
 #include <ferry/protocol.h>
+#include <ferry/protocol_layer.h>
 
 #include <memory>
 #include <stdexcept>
@@ -83,10 +84,11 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
     bool eof_received() override {
       ended = true;
       relay.pass_end_on(other());
-      return true;
+      return !transport || transport->can_write_eof();  // else it ends as a whole
     }
     void pause_writing() override { hold_source(); }
     void resume_writing() override {
+      if (cut) return transport->abort();
       if (!std::exchange(holds_source, false)) return;
       if (Side& from = other(); from.transport) from.transport->resume_reading();
     }
@@ -164,6 +166,7 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
     bool ended = false;         // has sent its EOF
     bool copies_only = false;   // splicing was refused
     bool holds_source = false;  // takes no more: the other side is not read
+    bool cut = false;           // to be aborted once its queue is out
   };
 
   static void rearm(Timer& timer, Duration limit) {
@@ -200,7 +203,18 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
     close(b_);
   }
   static void close(Side& side) {
-    if (side.transport) side.transport->close();
+    if (side.transport && !side.cut) side.transport->close();
+  }
+
+  /// What a side got may lack its end. Over TLS a close would vouch for it (close_notify); so once
+  /// the queue is out such a connection is cut as well.
+  void cut(Side& side) {
+    const bool layer = dynamic_cast<ProtocolLayer*>(side.transport.get()) != nullptr;
+    if (!layer || side.cut || side.transport->is_closing()) return;
+    side.cut = true;
+    side.transport->pause_reading();
+    if (side.buffered() == 0) return side.transport->abort();
+    side.transport->set_write_buffer_limits(0, 0);
   }
 
   void abort_both() {
@@ -214,6 +228,7 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
     if (error && !error_) error_ = std::move(error);
     side.transport.reset();
     if (loop_gone_) return;
+    if (error_ && !side.ended) cut(side.other());
     close_both();
     finish_if_over();
   }
@@ -244,6 +259,7 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
   void on_linger() {
     if (still_sending()) return moved();
     if (!error_) error_ = {make_error_code(errc::timed_out), "relay (half-closed)", {}};
+    cut(a_.ended ? a_ : b_);  // the one that waits for the other's end
     close_both();
   }
 

@@ -4,6 +4,7 @@
 
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <utility>
 
 namespace ferry {
@@ -63,6 +64,7 @@ void StreamTransport::make_connection(Function<void()> made) {
 void StreamTransport::close() {
   if (closing_) return;
   closing_ = true;
+  if (file_) end_file(system_error_code(ECONNABORTED));
   if (!corked_ && nothing_queued()) end_soon();
 }
 
@@ -73,6 +75,7 @@ void StreamTransport::abort() {
   queue_.clear();
   if (piped_) drop_pipe();
   if (corked_) loop().gather_buffer().clear();
+  if (file_) end_file(error_ ? error_->code : system_error_code(ECONNABORTED));
   end_soon();
 }
 
@@ -99,6 +102,7 @@ void StreamTransport::lose() {
   closing_ = ending_ = true;
   if (slot_.made()) slot_.connection_lost(*this, error().code);
   queue_.clear();
+  if (file_) end_file(error().code);  // the loop closes
   forget_splicing();
   splice_.reset();
   piped_ = false;

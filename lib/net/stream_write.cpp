@@ -34,9 +34,10 @@ IoResult StreamTransport::transmit(std::span<const BytesView> pieces) {
 
 /// False if a write is to be dropped: the connection is closing or lost.
 bool StreamTransport::accepts_writes() {
-  if (!closing_ && !eof_wanted_) [[likely]]
+  if (!closing_ && !eof_wanted_ && !writing_reserved_) [[likely]]
     return true;
   if (lost()) return false;
+  if (!closing_) check_not_reserved();
   if (eof_wanted_ && !ends_.writes) throw std::logic_error("write to the reading end of a pipe");
   if (eof_wanted_) throw std::logic_error("write after write_eof");
   if (dropped_writes_ < UINT16_MAX) ++dropped_writes_;
@@ -44,6 +45,10 @@ bool StreamTransport::accepts_writes() {
     loop().log(LogLevel::warning, "write to a closing connection (" + peername_.to_string() + ")");
   }
   return false;
+}
+
+void StreamTransport::check_not_reserved() const {
+  if (writing_reserved_) throw std::logic_error("write while sendfile is in progress");
 }
 
 void StreamTransport::write(BytesView data) {
@@ -143,14 +148,21 @@ void StreamTransport::on_writable() {
   send_queue();
   if (ending_) return;
   if (splice_ && nothing_queued()) source_may_go_on();
-  if (flow_.should_resume(queued())) {
-    Cork cork(*this);
-    if (!slot_.resume_writing(*this)) {
-      fail(make_error_code(errc::protocol_failed), "resume_writing");
-    }
+  if (file_) {
+    if (nothing_queued()) send_more_of_file();
     return;
   }
-  if (nothing_queued()) flushed();
+  if (!resume_if_low() && nothing_queued()) flushed();
+}
+
+/// Says whether resume_writing was called, which may have changed everything.
+bool StreamTransport::resume_if_low() {
+  if (!flow_.should_resume(queued())) return false;
+  Cork cork(*this);
+  if (!slot_.resume_writing(*this)) {
+    fail(make_error_code(errc::protocol_failed), "resume_writing");
+  }
+  return true;
 }
 
 void StreamTransport::send_queue() {
@@ -192,6 +204,7 @@ void StreamTransport::check_high_water() {
 
 void StreamTransport::write_eof() {
   if (closing_ || eof_wanted_) return;
+  check_not_reserved();
   if (!ends_.reads) return close();  // there is nothing left of a pipe without its writing end
   eof_wanted_ = true;
   if (!corked_ && nothing_queued()) flushed();

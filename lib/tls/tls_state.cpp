@@ -115,7 +115,9 @@ SSL_CTX* TlsState::find(std::string name) const {
   if (found == by_name.end()) {
     const std::size_t dot = name.find('.');
     if (dot == std::string::npos) return nullptr;
-    found = by_name.find(name.replace(0, dot, "*"));
+    std::string wildcard(1, '*');
+    wildcard.append(name, dot);
+    found = by_name.find(wildcard);
   }
   return found == by_name.end() ? nullptr : found->second.get();
 }
@@ -152,8 +154,11 @@ std::shared_ptr<const TlsState> make_server_state(const TlsServerOptions& option
   auto state = make_state(options);
   state->is_server = true;
   state->require_alpn = options.require_alpn;
-  state->context =
-      make_server_context(options, options.identity, before ? before->context.get() : nullptr);
+  state->asks_certificates = options.client_certificates != ClientCertificates::none;
+  // A ticket stands for a check of the client's certificate that was made by the rules of its day.
+  const bool keep_tickets = before && !before->asks_certificates && !state->asks_certificates;
+  state->context = make_server_context(options, options.identity,
+                                       keep_tickets ? before->context.get() : nullptr);
   for (const auto& [name, identity] : options.identities) {
     state->by_name[lower_case(name)] = make_server_context(options, identity, state->context.get());
   }

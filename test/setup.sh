@@ -23,6 +23,7 @@ case $purpose in
     ;;
   bench)
     needed="$needed libbenchmark-dev libuv1-dev libevent-dev openssl python3 util-linux"
+    needed="$needed haproxy nginx libnginx-mod-stream"
     ;;
   *)
     echo "usage: sh test/setup.sh [build|test|bench]" >&2

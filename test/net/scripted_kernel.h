@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace ferry::test {
@@ -56,6 +57,8 @@ class ScriptedKernel final : public Kernel {
   std::size_t pipes_opened() const noexcept { return pipes_opened_; }
   std::size_t pipe_calls() const noexcept { return pipe_calls_; }
   void fail_next_accept(int error) { accept_errors_.push_back(error); }
+  /// From now on the system does not know this socket option.
+  void refuse_option(int level, int name) { refused_options_.emplace_back(level, name); }
   /// Arguments of the shutdown calls so far.
   const std::vector<int>& shutdowns() const noexcept { return shutdowns_; }
 
@@ -132,6 +135,7 @@ class ScriptedKernel final : public Kernel {
     int error = 0;
   };
 
+  bool refuses_option(int level, int name) const;
   IoResult scripted_send(int fd, std::span<const BytesView> pieces, bool gathered);
   void made_up(int fd, Direction direction);
   bool writes_held() const noexcept { return allowance_ && *allowance_ == 0; }
@@ -145,6 +149,7 @@ class ScriptedKernel final : public Kernel {
   std::deque<int> accept_errors_;
   std::vector<std::size_t> sent_;
   std::vector<int> shutdowns_;
+  std::vector<std::pair<int, int>> refused_options_;
   std::size_t send_calls_ = 0;
   std::size_t most_pieces_ = 0;
   std::size_t recv_calls_ = 0;

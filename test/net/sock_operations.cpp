@@ -141,6 +141,17 @@ TEST_P(SockOperations, C0593_AfterACancelledReceiveTheNextOneGetsTheData) {
   }
 }
 
+TEST_P(SockOperations, C0597_CancellingTakesEffectInTheNextCallbacks) {
+  const auto waiting = sock_recv(loop(), b(), 10);
+  bool heard = false;
+  waiting.add_done_callback([&] { heard = true; });
+  loop().call_soon([&] { waiting.cancel(); });
+  tick(2);
+  EXPECT_TRUE(waiting.cancelled());
+  EXPECT_TRUE(heard);
+  expect_nothing_waits();
+}
+
 TEST_P(SockOperations, C0594_AfterACancelledSendTheNextOneGoes) {
   const std::string filler = pattern(8 << 20);
   const auto first = sock_sendall(loop(), a(), filler);

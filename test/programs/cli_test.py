@@ -81,6 +81,29 @@ class CommandLine(harness.ProgramTest):
             for value in ['-1', 'x', 'nan']:
                 self.check_refused('ferry-proxy', [*PROXY, option, value], option)
 
+    def test_WhatATransportDoesNotHaveIsRefused(self):
+        rest = without(LOAD, '--port')
+        for arguments, mentioned in [
+                ([*rest, '--transport', 'unix'], '--path'),
+                ([*LOAD, '--path', '/x'], '--path'),
+                ([*LOAD, '--transport', 'unix', '--path', '/x'], '--port'),
+                ([*LOAD, '--transport', 'pipe'], '--port'),
+                ([*rest, '--transport', 'pipe', '--tls'], '--tls'),
+                ([*LOAD, '--transport', 'udp', '--tls'], '--tls'),
+                ([*without(rest, '--size'), '--transport', 'udp', '--port', 1, '--size', 7], '--size'),
+                ([*without(rest, '--connections'), '--transport', 'pipe', '--connections', 4001],
+                 '--connections'),
+                ([*LOAD, '--transport', 'carrier-pigeon'], '--transport'),
+                ([*LOAD, '--transport', 'tcp unix'], '--transport'),
+                (['churn', '--port', 1, '--connections', 1, '--seconds', 1, '--transport', 'udp'],
+                 '--transport'),
+                (['serve', '--transport', 'udp', '--port', 0, '--message', 1], '--message'),
+                (['serve', '--port', 0, '--tls-cert', 'c', '--tls-key', 'k'], '--tls')]:
+            self.check_refused('ferry-bench', arguments, mentioned)
+        for pipes in ['', '0', '0:', ':1', '0:1,', '0:1,2', '0-1', '-1:1', 'x:y', '0:1:2']:
+            self.check_refused('ferry-bench', ['serve', '--transport', 'pipe', '--pipes', pipes],
+                               '--pipes')
+
     def test_TooMuchUnderWayIsRefused(self):
         arguments = without(without(LOAD, '--size'), '--depth')
         self.check_refused('ferry-bench', [*arguments, '--size', '60000000', '--depth', '100000'])

@@ -25,7 +25,7 @@ void StreamTransport::send_file(std::unique_ptr<FileSending> file) {
     const auto transport = weak.lock();
     if (transport && transport->file_) transport->end_file(make_error_code(errc::cancelled));
   });
-  if (queue_.empty()) send_more_of_file();
+  if (nothing_queued()) send_more_of_file();
 }
 
 /// As much as the socket takes; for when nothing else waits to be sent.

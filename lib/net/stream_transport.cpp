@@ -65,7 +65,7 @@ void StreamTransport::close() {
   if (closing_) return;
   closing_ = true;
   if (file_) end_file(system_error_code(ECONNABORTED));
-  if (!corked_ && queue_.empty()) end_soon();
+  if (!corked_ && nothing_queued()) end_soon();
 }
 
 void StreamTransport::abort() {
@@ -73,6 +73,7 @@ void StreamTransport::abort() {
   closing_ = true;
   aborted_ = true;
   queue_.clear();
+  if (piped_) drop_pipe();
   if (corked_) loop().gather_buffer().clear();
   if (file_) end_file(error_ ? error_->code : system_error_code(ECONNABORTED));
   end_soon();
@@ -102,6 +103,9 @@ void StreamTransport::lose() {
   if (slot_.made()) slot_.connection_lost(*this, error().code);
   queue_.clear();
   if (file_) end_file(error().code);  // the loop closes
+  forget_splicing();
+  splice_.reset();
+  piped_ = false;
   watch_.reset();
   loop().release_descriptor(fd_);
   loop().kernel().close(std::exchange(fd_, -1));
@@ -180,7 +184,9 @@ const Address& StreamTransport::sockname() const noexcept {
 }
 
 void StreamTransport::set_protocol(std::shared_ptr<Protocol> protocol) {
-  if (!lost()) slot_.set(std::move(protocol));
+  if (lost()) return;
+  slot_.set(std::move(protocol));
+  forget_splicing();
 }
 
 }  // namespace ferry

@@ -40,7 +40,7 @@ SYSTEM_HEADERS = {
     "sys/un.h": r"lib/base/address",
     "netdb.h": r"lib/base/error|lib/loop/resolver|lib/net/",
     "unistd.h": r"lib/base/fd|lib/net/(listen_socket|datagram_endpoint)",
-    "fcntl.h": None,
+    "fcntl.h": r"lib/tls/key_log",
     "poll.h": None,
     "sys/epoll.h": None,
     "sys/event.h": None,

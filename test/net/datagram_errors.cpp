@@ -162,6 +162,19 @@ TEST_P(DatagramErrors, RefusedSegmentsAreSentOneByOneFromThenOn) {
   EXPECT_TRUE(a.protocol->errors.empty());
 }
 
+TEST_P(DatagramErrors, WithoutSegmentationNothingIsJoined) {
+  if (simulated()) GTEST_SKIP() << "the simulation has no segmentation";
+  Endpoint a = open({.local_host = "127.0.0.1", .segmentation = false});
+  Endpoint b = open({.local_host = "127.0.0.1", .segmentation = false});
+  const std::vector<BytesView> datagrams(10, BytesView("equal"));
+  a.transport->send_each(datagrams, b.transport->sockname());
+  EXPECT_EQ(kernel().sent(), std::vector<std::size_t>{10});
+  run_until_received(b, 10);
+  int joins = 0;  // stays so where the system knows no such option
+  kernel().get_option(b.transport->native_handle(), IPPROTO_UDP, UDP_GRO, joins);
+  EXPECT_EQ(joins, 0);
+}
+
 TEST_P(DatagramErrors, WithoutOffloadEachDatagramIsAPlaceOfItsOwn) {
   kernel().refuse_option(IPPROTO_UDP, UDP_SEGMENT);
   kernel().refuse_option(IPPROTO_UDP, UDP_GRO);

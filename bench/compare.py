@@ -89,9 +89,9 @@ WORKLOADS = {  # name: title, how
     'tls-churn': ('TLS: connect, one 64 B round trip, close; 16 at a time', churn('tls')),
     'tls-idle': ('TLS: memory of idle connections', idle(2000, 'tls')),
     'udp': ('UDP: 64 sockets x 64 B, one datagram at a time', load(64, 64, 1, transport='udp')),
-    'udp-deep': ('UDP: 4 sockets x 64 B, 16 deep', load(4, 64, 16, transport='udp')),
-    'udp-deep-unsegmented': ('UDP: 4 sockets x 64 B, 16 deep, sent and received one by one',
-                             load(4, 64, 16, transport='udp',
+    'udp-deep': ('UDP: 4 sockets x 64 B, 32 deep', load(4, 64, 32, transport='udp')),
+    'udp-deep-unsegmented': ('UDP: 4 sockets x 64 B, 32 deep, sent and received one by one',
+                             load(4, 64, 32, transport='udp',
                                   options=('--segmentation', 0))),
 }
 

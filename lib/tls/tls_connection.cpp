@@ -82,11 +82,11 @@ void TlsConnection::begin(BytesView received) {
 /// False if there are too many already; then this one has failed.
 bool TlsConnection::count_handshake() {
   if (!handshakes_) return true;
-  if (max_handshakes_ != 0 && handshakes_->running >= max_handshakes_) {
+  if (handshakes_->running++ >= max_handshakes_ && max_handshakes_ != 0) {
+    --handshakes_->running;
     fail(tls_code(tls_errc::too_many_handshakes), "TLS handshake");
     return false;
   }
-  ++handshakes_->running;
   counted_ = true;
   return true;
 }

@@ -7,14 +7,15 @@
 #include <ferry/protocol_slot.h>
 #include <ferry/tls.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
 namespace ferry {
 
-/// Handshakes under way of one server.
+/// Handshakes under way of one server, perhaps on several loops.
 struct HandshakeCount {
-  std::size_t running = 0;
+  std::atomic<std::size_t> running = 0;
 };
 
 /// What a TlsConnection starts with.

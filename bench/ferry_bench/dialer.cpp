@@ -26,8 +26,13 @@ ConnectOptions connect_options(const Endpoint& to, std::size_t index) {
   return options;
 }
 
-Dialer::Dialer(EventLoop& loop, Endpoint to, std::size_t count, Factory factory)
-    : loop_(loop), to_(std::move(to)), count_(count), factory_(std::move(factory)), done_(loop) {}
+Dialer::Dialer(EventLoop& loop, Endpoint to, std::size_t count, Factory factory, std::size_t first)
+    : loop_(loop),
+      to_(std::move(to)),
+      count_(count),
+      factory_(std::move(factory)),
+      first_(first),
+      done_(loop) {}
 
 Future<void> Dialer::open() {
   constexpr std::size_t kAtOnce = 64;
@@ -38,7 +43,7 @@ Future<void> Dialer::open() {
 void Dialer::dial() {
   const std::size_t index = begun_++;
   create_connection(
-      loop_, [this, index] { return factory_(index); }, connect_options(to_, index))
+      loop_, [this, index] { return factory_(index); }, connect_options(to_, first_ + index))
       .add_done_callback([this](Future<Connection<>> connection) {
         const std::exception_ptr failure = connection.exception();
         if (done_.done()) return;

@@ -69,6 +69,16 @@ int run(int argc, char** argv) {
       ->add_option("--message", serving.message,
                    "answer each so many bytes by a write of their own")
       ->check(message_size);
+  CLI::Option* serve_loops =
+      serve_command->add_option("--loops", serving.loops, "loops, each on a thread of its own");
+  serve_loops->check(CLI::Range(1, 1024));
+  std::string spread = "least_loaded";
+  serve_command
+      ->add_option("--spread", spread,
+                   "least_loaded: one loop accepts and hands out; reuse_port: each listens")
+      ->check(CLI::IsMember({"least_loaded", "reuse_port"}))
+      ->capture_default_str()
+      ->needs(serve_loops);
   CLI::Option* certificate = serve_command->add_option("--tls-cert", serving.certificate,
                                                        "PEM file (one is made unless given)");
   CLI::Option* key = serve_command->add_option("--tls-key", serving.key, "PEM file");
@@ -86,6 +96,9 @@ int run(int argc, char** argv) {
   load_command->add_option("--depth", loading.depth, "messages under way on each connection")
       ->required()
       ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
+  load_command->add_option("--loops", loading.loops, "threads that share the connections")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   add_run(*load_command, loading.seconds, loading.json);
   load_command->add_option("--warmup", loading.warmup, "seconds before the figures count")
       ->check(seconds_between(0, 3600));
@@ -121,7 +134,16 @@ int run(int argc, char** argv) {
     std::fputs("ferry-bench: --transport udp wants a --size from 8 to 65507\n", stderr);
     return 2;
   }
+  if (loading.loops > loading.connections) {
+    std::fputs("ferry-bench: --loops is more than --connections\n", stderr);
+    return 2;
+  }
+  if ((loading.udp && loading.loops > 1) || (serving.udp && serving.loops > 0)) {
+    std::fputs("ferry-bench: --transport udp goes with one loop only\n", stderr);
+    return 2;
+  }
   serving.buffered = api == "buffered";
+  serving.reuse_port = spread == "reuse_port";
   if (serving.udp && (serving.buffered || serving.message > 0)) {
     std::fputs("ferry-bench: --transport udp goes with neither --api buffered nor --message\n",
                stderr);

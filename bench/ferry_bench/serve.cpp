@@ -2,11 +2,13 @@
 #include "options.h"
 #include "tls.h"
 
+#include <ferry/group_server.h>
 #include <ferry/net.h>
 
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <optional>
 #include <vector>
 
 namespace ferry::bench {
@@ -133,6 +135,7 @@ int serve(const ServeOptions& options) {
     serve_datagrams(loop, options.at);
     return 0;
   }
+  std::optional<LoopGroup> group;
   const auto factory = [&options]() -> std::shared_ptr<Protocol> {
     if (options.buffered) return std::make_shared<BufferedEcho>(options.message);
     if (options.message > 0) return std::make_shared<EchoMessages>(options.message);
@@ -143,7 +146,18 @@ int serve(const ServeOptions& options) {
   listen.port = options.at.port;
   listen.backlog = 1024;
   if (options.at.tls) listen.wrap = serving_tls(options);
-  const auto server = loop.run_until_complete(create_server(loop, factory, std::move(listen)));
+  std::shared_ptr<Server> server;
+  if (options.loops == 0) {
+    server = loop.run_until_complete(create_server(loop, factory, std::move(listen)));
+  } else {
+    group.emplace(LoopGroupOptions{
+        .loops = options.loops,
+        .setup = [](EventLoop& one, std::size_t) { one.set_log_sink(stderr_log_sink()); }});
+    group->start();
+    server = loop.run_until_complete(create_server(
+        loop, *group, [factory](EventLoop&) { return factory(); }, std::move(listen),
+        options.reuse_port ? Spread::reuse_port : Spread::least_loaded));
+  }
   for (const Address& address : server->sockets()) {
     std::printf("listening on %s\n", address.to_string().c_str());
   }

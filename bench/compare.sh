@@ -1,13 +1,14 @@
 #!/bin/sh
 # Builds (release) and compares ferry's echo server with those of other libraries:
 #   sh bench/compare.sh [seconds per measurement] [--only WORKLOAD[,..]] [--servers SERVER[,..]]
-# ROUNDS=N in the environment sets the number of rounds (5). --help tells the rest.
+# ROUNDS=N in the environment sets the number of rounds (5). --list tells the
+# workloads, --help the rest.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build-release
 
 for word in "$@"; do
-  case $word in -h | --help) exec python3 "$root/bench/compare.py" --help ;; esac
+  case $word in -h | --help | --list) exec python3 "$root/bench/compare.py" "$word" ;; esac
 done
 
 sh "$root/test/setup.sh" bench

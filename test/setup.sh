@@ -17,11 +17,11 @@ optional=''
 case $purpose in
   build) ;;
   test)
-    needed="$needed git libgmock-dev clang clang-format python3"
+    needed="$needed git libgmock-dev clang clang-format python3 tshark"
     optional='libclang-rt-14-dev ccache openssl gnutls-bin curl'
     ;;
   bench)
-    needed="$needed libbenchmark-dev libuv1-dev libevent-dev python3 util-linux"
+    needed="$needed libbenchmark-dev libuv1-dev libevent-dev openssl python3 util-linux"
     ;;
   *)
     echo "usage: sh test/setup.sh [build|test|bench]" >&2

@@ -8,7 +8,8 @@ namespace ferry::bench {
 
 /// How a load generator connects: within ten seconds, and from so many addresses of 127/8 that
 /// neither `index` open connections nor ports in TIME_WAIT use up the ports of one.
-ConnectOptions connect_options(const Endpoint& to, std::size_t index);
+Future<Connection<>> dial(EventLoop& loop, ProtocolFactory factory, const Endpoint& to,
+                          std::size_t index);
 
 /// Opens many connections to one server, a bounded number at a time so that no backlog overflows.
 class Dialer {

@@ -71,15 +71,8 @@ int load(const LoadOptions& options) {
   check_writable(options.json);
   raise_descriptor_limit(options.connections);
   const LoadFigures figures = load_on_all_loops(options);
-  const auto messages = static_cast<double>(figures.messages);
   Report report;
-  report.add("messages", figures.messages);
-  report.add("total_messages", figures.total_messages);
-  report.add("seconds", figures.seconds);
-  report.add("messages_per_second", figures.seconds > 0 ? messages / figures.seconds : 0);
-  report.add("mb_per_second", figures.seconds > 0 ? messages / figures.seconds *
-                                                        static_cast<double>(options.size) / 1e6
-                                                  : 0);
+  figures.add_to(report, options.size);
   report.add_latencies(figures.latencies);
   report.add("errors", figures.errors);
   report.print();

@@ -9,10 +9,10 @@
 namespace ferry {
 
 /// Makes the protocol of an accepted connection and starts its transport, a member of `set`. False,
-/// and the connection is closed, if the factory or the wrap failed; debug mode reports that.
-/// Throws LoopExit.
+/// and the connection is closed, if the gate (null: none) did not admit it, or one of these failed;
+/// debug mode reports that. Throws LoopExit.
 bool start_accepted(EventLoop& loop, Socket socket, const Address& peer,
                     std::shared_ptr<ConnectionSet> set, ProtocolFactory factory,
-                    const ProtocolWrap& wrap);
+                    const ProtocolWrap& wrap, ConnectionGate* gate);
 
 }  // namespace ferry

@@ -9,7 +9,8 @@ namespace ferry {
 void close_all(const ConnectionSet& connections) {
   for (StreamTransport* client = connections.first(); client; client = client->next_client()) {
     const std::shared_ptr<Protocol> protocol = client->get_protocol();
-    if (ProtocolLayer* layer = protocol ? protocol->as_layer() : nullptr) {
+    // A layer that has not begun has nothing to say goodbye with.
+    if (ProtocolLayer* layer = client->made() && protocol ? protocol->as_layer() : nullptr) {
       layer->close_top();
     } else {
       client->close();

@@ -190,7 +190,8 @@ void GroupPart::start(Socket socket, const Address& peer) {
   } counted{uncounted};
   counted.started = start_accepted(
       loop(), std::move(socket), peer, shared_from_this(),
-      [this] { return traffic_->make_protocol(loop()); }, traffic_->settings().wrap);
+      [this] { return traffic_->make_protocol(loop()); }, traffic_->settings().wrap,
+      traffic_->settings().gate.get());
 }
 
 void GroupPart::on_accepted(Socket socket, const Address& peer) {

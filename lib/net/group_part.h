@@ -25,6 +25,7 @@ class GroupTraffic : public std::enable_shared_from_this<GroupTraffic> {
     ProtocolWrap wrap;
     int backlog = 100;
     std::size_t max_connections = 0;
+    std::shared_ptr<ConnectionGate> gate{};  // null: all are admitted
   };
 
   /// `look` is called on the home loop after a change that the server said it waits for.

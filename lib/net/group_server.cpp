@@ -181,7 +181,8 @@ void bind_siblings(Kernel& kernel, std::vector<BoundSocket>& sockets, std::size_
 template <class Options>
 GroupTraffic::Settings settings_of(LoopGroup& group, GroupProtocolFactory factory,
                                    const Options& options) {
-  return {group.crew(), std::move(factory), options.wrap, options.backlog, options.max_connections};
+  return {group.crew(),    std::move(factory),      options.wrap,
+          options.backlog, options.max_connections, options.gate};
 }
 
 }  // namespace

@@ -186,7 +186,7 @@ template <class Options>
 ServerMaker maker(EventLoop& loop, ProtocolFactory factory, const Options& options) {
   return [&loop, start = options.start_serving,
           settings = ServerSettings{std::move(factory), options.wrap, options.backlog,
-                                    options.max_connections}](
+                                    options.max_connections, options.gate}](
              std::vector<BoundSocket> sockets) mutable -> std::shared_ptr<Server> {
     auto server = StreamServer::make(loop, std::move(settings), std::move(sockets));
     if (start) server->start_serving();

@@ -54,7 +54,7 @@ std::vector<int> StreamServer::native_handles() const {
 void StreamServer::on_accepted(Socket socket, const Address& peer) {
   start_accepted(
       loop(), std::move(socket), peer, std::static_pointer_cast<StreamServer>(shared_from_this()),
-      [this] { return settings_.factory(); }, settings_.wrap);
+      [this] { return settings_.factory(); }, settings_.wrap, settings_.gate.get());
 }
 
 bool StreamServer::has_room() const noexcept {

@@ -16,6 +16,7 @@ struct ServerSettings {
   ProtocolWrap wrap;
   int backlog = 100;
   std::size_t max_connections = 0;
+  std::shared_ptr<ConnectionGate> gate;  // null: all are admitted
 };
 
 /// The Server over stream sockets, TCP and unix alike. Once it is closed its connections own it,

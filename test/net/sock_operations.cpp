@@ -141,6 +141,17 @@ TEST_P(SockOperations, C0593_AfterACancelledReceiveTheNextOneGetsTheData) {
   }
 }
 
+TEST_P(SockOperations, C0597_CancellingTakesEffectInTheNextCallbacks) {
+  const auto waiting = sock_recv(loop(), b(), 10);
+  bool heard = false;
+  waiting.add_done_callback([&] { heard = true; });
+  loop().call_soon([&] { waiting.cancel(); });
+  tick(2);
+  EXPECT_TRUE(waiting.cancelled());
+  EXPECT_TRUE(heard);
+  expect_nothing_waits();
+}
+
 TEST_P(SockOperations, C0594_AfterACancelledSendTheNextOneGoes) {
   const std::string filler = pattern(8 << 20);
   const auto first = sock_sendall(loop(), a(), filler);
@@ -362,6 +373,15 @@ TEST_P(SockSendfile, C0608_ThePeerClosesInTheMiddle) {
   EXPECT_TRUE(static_cast<bool>(error_of(sent)));
   EXPECT_GE(position(), 1000u);
   EXPECT_LT(position(), text_.size());
+}
+
+TEST_P(SockSendfile, APeerThatIsGoneIsNoSignal) {
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+  const Socket near(kernel(), pair[0]);
+  ::close(pair[1]);
+  // sendfile(2) knows no MSG_NOSIGNAL.
+  EXPECT_EQ(error_of(sock_sendfile(loop(), near.get(), file())), std::errc::broken_pipe);
 }
 
 TEST_P(SockSendfile, C0609_BadArguments) {

@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -92,6 +93,74 @@ class Pipe(ExampleTest):
                                  timeout=harness.PATIENCE, check=False)
         self.assertEqual(ran.returncode, 1)
         self.assertIn(b'no pipe', ran.stderr)
+
+
+class FileServer(ExampleTest):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+        self.shared = self.root / 'shared'
+        (self.shared / 'folder').mkdir(parents=True)
+        self.files = {'small': b'hello', 'empty': b'', 'large': bytes(range(256)) * 40000,
+                      'name with spaces': b'\n\0\n'}
+        for name, content in self.files.items():
+            (self.shared / name).write_bytes(content)
+        (self.root / 'secret').write_bytes(b'secret')
+        (self.shared / 'link').symlink_to(self.root / 'secret')
+        os.mkfifo(self.shared / 'fifo')
+        self.server = self.start('file_server', self.shared, 0)
+        self.port = self.server.port()
+
+    def test_FilesArriveWhole(self):
+        peer = self.connect(self.port)
+        for name, content in self.files.items():
+            peer.sendall(f'{name}\n'.encode())
+            head = f'+ {len(content)}\n'.encode()
+            self.assertEqual(receive(peer, len(head) + len(content)), head + content)
+        self.assertEqual(self.server.terminate(), 0)
+
+    def test_RequestsMayComeTogetherAndTheEndWithThem(self):
+        peer = self.connect(self.port)
+        names = ['large', 'small', 'none', 'large', 'empty', 'small']
+        answer = b''.join(f'+ {len(self.files[n])}\n'.encode() + self.files[n] if n in self.files
+                          else b'- No such file or directory\n' for n in names)
+        peer.sendall(''.join(n + '\n' for n in names).encode())
+        peer.shutdown(socket.SHUT_WR)
+        self.assertEqual(receive_all(peer), answer)
+        self.assertEqual(self.server.terminate(), 0)
+
+    def test_NothingElseIsServed(self):
+        peer = self.connect(self.port)
+        hear = self.lines_of(peer)
+        for name in ['../secret', '/etc/passwd', 'folder/../small', './small', '.', '..', '',
+                     'folder', 'link', 'fifo', 'small\0.txt', '\0', 'none']:
+            peer.sendall(f'{name}\n'.encode())
+            self.assertRegex(hear(), '^- ', name)
+        peer.sendall(b'x' * 10000)
+        with contextlib.suppress(ConnectionResetError):
+            self.assertEqual(receive_all(peer), b'')
+        self.assertEqual(self.server.terminate(), 0)
+
+    def test_APeerThatGoesInTheMiddleHarmsNobody(self):
+        before = self.server.descriptors()
+        for _ in range(20):
+            peer = self.connect(self.port)
+            peer.sendall(b'large\n' * 10)
+            receive(peer, 1000)
+            harness.reset(peer)
+        peer = self.connect(self.port)
+        peer.sendall(b'small\n')
+        self.assertEqual(receive(peer, 9), b'+ 5\nhello'[:9])
+        peer.close()
+        wait_until(lambda: self.server.descriptors() == before)
+        self.assertEqual(self.server.terminate(), 0)
+
+    def test_AMissingDirectoryIsAnError(self):
+        code, output, errors = self.run_program('file_server', '/nonexistent')
+        self.assertEqual((code, output), (1, ''))
+        self.assertIn('/nonexistent: No such file', errors)
 
 
 class Subprocess(ExampleTest):

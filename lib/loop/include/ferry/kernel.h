@@ -162,6 +162,8 @@ class Kernel {
 
   // -- time and turns
   virtual TimePoint now() = 0;
+  /// The time of day (UTC), which may jump. By default `now`, counted from 1970: a simulation's.
+  virtual std::chrono::system_clock::time_point wall_clock();
   /// Delivers events to the client and the watches' listeners until `stop`. `on_drain` requested
   /// before is delivered, also if `stop` was called while not running.
   virtual void run() = 0;
@@ -212,6 +214,14 @@ class Kernel {
   virtual IoResult file_type(int fd);
   /// A pipe, both ends non-blocking and close-on-exec (pipe2(2)).
   virtual IoResult pipe(int& read_end, int& write_end);
+  /// Asks for room in a pipe; the result is what it has then (F_SETPIPE_SZ, fcntl(2)).
+  virtual IoResult set_pipe_size(int fd, std::size_t bytes);
+  /// Moves what a stream socket has received into a pipe, at most `count` bytes, without copying
+  /// (splice(2)); 0 at the stream's end. EAGAIN: nothing is there, or the pipe is full. A kernel
+  /// without it says ENOSYS.
+  virtual IoResult splice_in(int socket, int pipe, std::size_t count);
+  /// The same from the pipe to the socket; EPIPE and no signal as with `send`.
+  virtual IoResult splice_out(int pipe, int socket, std::size_t count);
 
   /// 1 if calls on it block, else 0.
   virtual IoResult is_blocking(int fd);
@@ -265,6 +275,9 @@ class Kernel {
   static constexpr std::size_t kMaxPieces = 64;
   static constexpr std::size_t kMaxDatagrams = 64;
 };
+
+/// pread(2) for any thread, without a kernel: for jobs of a thread pool.
+IoResult read_file(int file, std::uint64_t offset, MutableBytes into) noexcept;
 
 /// The kernel that ships: Asio's reactor (epoll, kqueue) and scheduler, BSD sockets.
 std::unique_ptr<Kernel> make_asio_kernel();

@@ -10,6 +10,7 @@
 #include <ferry/pipe.h>
 #include <ferry/protocol.h>
 #include <ferry/relay.h>
+#include <ferry/sendfile.h>
 #include <ferry/server.h>
 #include <ferry/sock.h>
 #include <ferry/subprocess.h>

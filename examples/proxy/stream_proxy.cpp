@@ -1,4 +1,4 @@
-#include "proxy.h"
+#include "stream_proxy.h"
 
 namespace ferry::proxy {
 
@@ -18,7 +18,7 @@ std::string describe(std::exception_ptr failure) {
 /// of file; then `relay` speaks for both connections and is told first what it missed.
 class Client final : public Protocol, public std::enable_shared_from_this<Client> {
  public:
-  explicit Client(Proxy& proxy)
+  explicit Client(StreamProxy& proxy)
       : proxy_(proxy), stray_(proxy.loop_, [this] { transport_->abort(); }) {}
 
   void connection_made(std::shared_ptr<Transport> transport) override {
@@ -55,8 +55,8 @@ class Client final : public Protocol, public std::enable_shared_from_this<Client
     }
     if (std::exception_ptr failure = upstream_.exception()) {
       ++proxy_.statistics_.failed;
-      proxy_.loop_.log(LogLevel::warning, "no upstream for " + transport_->peername().to_string() +
-                                              ": " + describe(failure));
+      proxy_.log_.log(LogLevel::warning, "no upstream for " + transport_->peername().to_string() +
+                                             ": " + describe(failure));
       transport_->close();
       return proxy_.finished();
     }
@@ -67,16 +67,15 @@ class Client final : public Protocol, public std::enable_shared_from_this<Client
       return proxy_.finished();
     }
     relay(transport_, upstream, proxy_.options_.relay)
-        .add_done_callback([&proxy = proxy_](Future<RelayResult> result) {
-          if (result.result().error) ++proxy.statistics_.broken;
-          proxy.finished();
-        });
+        .add_done_callback(
+            [&proxy = proxy_, client = transport_->peername().to_string()](
+                Future<RelayResult> result) { proxy.relayed(client, result.result()); });
     const auto heir = transport_->get_protocol();
     if (!early_.empty()) heir->data_received(early_);
     if (ended_) heir->eof_received();
   }
 
-  Proxy& proxy_;
+  StreamProxy& proxy_;
   std::shared_ptr<Transport> transport_;
   Future<Connection<>> upstream_;
   Buffer early_;
@@ -84,36 +83,46 @@ class Client final : public Protocol, public std::enable_shared_from_this<Client
   Timer stray_;
 };
 
-Proxy::Proxy(EventLoop& loop, ProxyOptions options)
-    : loop_(loop), options_(std::move(options)), drained_(loop) {
+StreamProxy::StreamProxy(EventLoop& loop, ProxyOptions options)
+    : loop_(loop), options_(std::move(options)), tls_(options_.tls), log_(loop), drained_(loop) {
   options_.relay.traffic = &statistics_.traffic;
 }
 
-Future<std::shared_ptr<Server>> Proxy::listen() {
+Future<std::vector<Address>> StreamProxy::listen() {
+  Future<std::vector<Address>> listening(loop_);
+  create().add_done_callback([this, listening](Future<std::shared_ptr<Server>> server) {
+    if (const std::exception_ptr failure = server.exception()) {
+      return listening.set_exception(failure);
+    }
+    server_ = server.result();
+    listening.set_result(server_->sockets());
+  });
+  return listening;
+}
+
+Future<std::shared_ptr<Server>> StreamProxy::create() {
   constexpr int kBacklog = 1024;
   const auto factory = [this] { return std::make_shared<Client>(*this); };
-  Future<std::shared_ptr<Server>> listening;
+  ProtocolWrap wrap =
+      tls_.accepting([this](std::exception_ptr failure) { handshake_failed(failure); });
   if (options_.listen.is_unix()) {
     UnixListenOptions options;
     options.path = options_.listen.path;
     options.backlog = kBacklog;
     options.max_connections = options_.max_connections;
-    listening = create_unix_server(loop_, factory, std::move(options));
-  } else {
-    ListenOptions options;
-    options.hosts = {options_.listen.host};
-    options.port = options_.listen.port;
-    options.backlog = kBacklog;
-    options.max_connections = options_.max_connections;
-    listening = create_server(loop_, factory, std::move(options));
+    options.wrap = std::move(wrap);
+    return create_unix_server(loop_, factory, std::move(options));
   }
-  listening.add_done_callback([this](Future<std::shared_ptr<Server>> server) {
-    if (!server.cancelled() && !server.exception()) server_ = server.result();
-  });
-  return listening;
+  ListenOptions options;
+  options.hosts = {options_.listen.host};
+  options.port = options_.listen.port;
+  options.backlog = kBacklog;
+  options.max_connections = options_.max_connections;
+  options.wrap = std::move(wrap);
+  return create_server(loop_, factory, std::move(options));
 }
 
-Future<Connection<>> Proxy::connect() {
+Future<Connection<>> StreamProxy::connect() {
   // The protocol of the one turn between connection_made and relay: nothing may be read in it.
   class Upstream final : public Protocol {
    public:
@@ -126,16 +135,18 @@ Future<Connection<>> Proxy::connect() {
     UnixConnectOptions options;
     options.path = options_.to.path;
     options.timeout = options_.connect_timeout;
+    options.wrap = tls_.connecting();
     return create_unix_connection(loop_, factory, std::move(options));
   }
   ConnectOptions options;
   options.host = options_.to.host;
   options.port = options_.to.port;
   options.timeout = options_.connect_timeout;
+  options.wrap = tls_.connecting();
   return create_connection(loop_, factory, std::move(options));
 }
 
-Future<void> Proxy::drain() {
+Future<void> StreamProxy::drain() {
   server_->drain(options_.drain_timeout).add_done_callback([this](Future<std::size_t> aborted) {
     clients_ended_ = true;
     if (const std::size_t count = aborted.result(); count > 0) {
@@ -148,14 +159,30 @@ Future<void> Proxy::drain() {
   return drained_;
 }
 
-void Proxy::finished() {
+void StreamProxy::handshake_failed(std::exception_ptr failure) {
+  ++statistics_.bad_handshakes;
+  log_.log(LogLevel::info, "client: " + describe(failure));
+}
+
+void StreamProxy::relayed(const std::string& client, const RelayResult& result) {
+  if (result.error) {
+    ++statistics_.broken;
+    if (result.error.code == tls_errc::truncated) ++statistics_.truncated;
+    log_.log(LogLevel::info, "client " + client + ": " + result.error.message());
+  }
+  finished();
+}
+
+void StreamProxy::finished() {
   if (--statistics_.active == 0 && clients_ended_) drained_.try_set_result();
 }
 
-std::string ProxyStatistics::to_string() const {
+std::string StreamStatistics::to_string() const {
   return "accepted=" + std::to_string(accepted) + " active=" + std::to_string(active) +
          " failed=" + std::to_string(failed) + " gone=" + std::to_string(gone) +
-         " broken=" + std::to_string(broken) + " to_upstream=" + std::to_string(traffic.a_to_b) +
+         " broken=" + std::to_string(broken) + " truncated=" + std::to_string(truncated) +
+         " bad_handshakes=" + std::to_string(bad_handshakes) +
+         " to_upstream=" + std::to_string(traffic.a_to_b) +
          " to_client=" + std::to_string(traffic.b_to_a);
 }
 

@@ -104,6 +104,10 @@ std::string complaint(const ServeOptions& options) {
   if (options.at.transport == Carrier::udp && (options.buffered || options.message > 0)) {
     return "--transport udp goes with neither --api buffered nor --message";
   }
+  const Carrier transport = options.at.transport;
+  if (options.loops != 1 && (transport == Carrier::udp || transport == Carrier::pipe)) {
+    return "--loops is for tcp and unix";
+  }
   return {};
 }
 
@@ -130,6 +134,11 @@ int run(int argc, char** argv) {
         return parse_pipes(text).empty() ? "wants READ:WRITE,..., not " + text : "";
       })
       ->default_str("0:1");
+  serve_command
+      ->add_option("--loops", serving.loops,
+                   "threads that answer connections; 0: one for each core")
+      ->capture_default_str()
+      ->check(CLI::Range(std::size_t{0}, std::size_t{1024}));
   std::string api = "callbacks";
   serve_command->add_option("--api", api, "callbacks: Protocol; buffered: BufferedProtocol")
       ->check(CLI::IsMember({"callbacks", "buffered"}))

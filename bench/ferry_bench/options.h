@@ -29,6 +29,7 @@ struct ServeOptions {
   std::size_t message = 0;                  ///< Bytes of a message; 0: echo chunks as they come.
   std::string certificate;                  ///< PEM files for TLS; empty: made for this run.
   std::string key;
+  std::size_t loops = 1;  ///< Threads that answer connections; 0: one for each core.
 };
 
 struct LoadOptions {

@@ -3,8 +3,11 @@
 #include "options.h"
 #include "tls.h"
 
+#include <ferry/group_server.h>
+
 #include <csignal>
 #include <cstdio>
+#include <optional>
 
 namespace ferry::bench {
 
@@ -45,29 +48,43 @@ void serve_pipes(EventLoop& loop, const std::vector<PipePair>& pipes, const Make
 template <class Make>
 void serve_connections(EventLoop& loop, const ServeOptions& options, const Make& make) {
   constexpr int kBacklog = 1024;
-  const auto factory = [make] {
+  const auto factory = [make](auto&...) {
     std::shared_ptr<Protocol> made;
     make([&](auto echo) { made = echo; });
     return made;
   };
+  std::optional<LoopGroup> group;
+  if (options.loops != 1) {
+    LoopGroupOptions grouped;
+    grouped.loops = options.loops;
+    grouped.name = "serve";
+    grouped.setup = [](EventLoop& one, std::size_t) { one.set_log_sink(stderr_log_sink()); };
+    group.emplace(std::move(grouped)).start();
+  }
   const ProtocolWrap wrap = options.at.tls ? serving_tls(options) : ProtocolWrap();
-  std::shared_ptr<Server> server;
+  Future<std::shared_ptr<Server>> server;
   if (options.at.transport == Carrier::unix_stream) {
     UnixListenOptions listen;
     listen.path = options.at.path;
     listen.backlog = kBacklog;
     listen.wrap = wrap;
-    server = loop.run_until_complete(create_unix_server(loop, factory, std::move(listen)));
+    server = group ? create_unix_server(loop, *group, factory, std::move(listen))
+                   : create_unix_server(loop, factory, std::move(listen));
   } else {
     ListenOptions listen;
     listen.hosts = {options.at.host};
     listen.port = options.at.port;
     listen.backlog = kBacklog;
     listen.wrap = wrap;
-    server = loop.run_until_complete(create_server(loop, factory, std::move(listen)));
+    server = group ? create_server(loop, *group, factory, std::move(listen))
+                   : create_server(loop, factory, std::move(listen));
   }
-  say_listening(server->sockets());
+  say_listening(loop.run_until_complete(server)->sockets());
   loop.run_forever();
+  if (group) {
+    group->stop();
+    group->join();
+  }
 }
 
 }  // namespace

@@ -63,6 +63,12 @@ class Serving(BenchTest):
             self.assertGreaterEqual(figures['total_messages'], connections * depth)
         return figures
 
+    def test_SeveralLoopsAnswerByteForByte(self):
+        for tls in [[], ['--tls']]:
+            server, port = self.serve('--loops', 2, *tls)
+            self.check_loads(port, *tls)
+            self.end(server)
+
     def test_UnixSocketsAreAnsweredByteForByte(self):
         path = self.directory() / 's'
         for tls in [[], ['--tls']]:

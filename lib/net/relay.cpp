@@ -13,11 +13,12 @@
 namespace ferry {
 namespace {
 
-/// So many reads of so many bytes in a row, and a direction is spliced; so many of fewer bytes than
-/// kSmall, and it is copied again. (Measured: see "Decisions" in lib/README.md.)
-constexpr std::size_t kLarge = 32 * 1024;
+/// So many reads of so many bytes in a row, each of which all but fills the receive buffer, and a
+/// direction is spliced; so many of fewer bytes than kSmall, and it is copied again. (Measured: see
+/// "Decisions" in lib/README.md.)
+constexpr std::size_t kLarge = 192 * 1024;
 constexpr int kLargeReads = 4;
-constexpr std::size_t kSmall = 16 * 1024;
+constexpr std::size_t kSmall = 32 * 1024;
 constexpr int kSmallReads = 4;
 
 /// Two transports and the protocols that feed each other. It lives as long as one of the

@@ -52,6 +52,17 @@ class CommandLine(harness.ProgramTest):
         self.check_refused('ferry-proxy', [*PROXY, '--colour'], '--colour')
         self.check_refused('ferry-proxy', [*PROXY, 'stray'], 'stray')
 
+    def test_LoopsThatMakeNoSenseAreRefused(self):
+        self.check_refused('ferry-bench', [*LOAD, '--loops', '2'], '--connections')
+        self.check_refused('ferry-bench', [*LOAD, '--loops', '0'], '--loops')
+        serve = ['serve', '--port', '0']
+        self.check_refused('ferry-bench', [*serve, '--loops', '0'], '--loops')
+        self.check_refused('ferry-bench', [*serve, '--spread', 'reuse_port'], '--loops')
+        self.check_refused('ferry-bench', [*serve, '--loops', '2', '--spread', 'even'], '--spread')
+        self.check_refused('ferry-bench', [*serve, '--transport', 'udp', '--loops', '2'], '--loops')
+        self.check_refused('ferry-bench', ['serve', '--transport', 'unix', '--path', 'x', '--loops',
+                                           '2', '--spread', 'reuse_port'], 'for tcp')
+
     def test_MissingArgumentsAreNamed(self):
         self.check_refused('ferry-bench', ['serve'], '--port')
         for option in LOAD[1::2]:

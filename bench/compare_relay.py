@@ -194,6 +194,7 @@ def parse_options():
                         help='seconds before each measurement (0.3)')
     parser.add_argument('--only', type=names(WORKLOADS), default=list(WORKLOADS),
                         metavar='NAME,..', help=f'workloads: {", ".join(WORKLOADS)}')
+    parser.add_argument('--list', action='store_true', help='tell what the workloads are')
     parser.add_argument('--relays', type=names(RELAYS), default=DEFAULT_RELAYS, metavar='NAME,..',
                         help=f'of {", ".join(RELAYS)}')
     parser.add_argument('--json', metavar='FILE', help='write all figures there')
@@ -203,6 +204,10 @@ def parse_options():
 
 def main():
     options = parse_options()
+    if options.list:
+        for name, (title, _) in WORKLOADS.items():
+            print(f'{name}: {title}')
+        return
     collected = {}
     with tempfile.TemporaryDirectory() as directory:
         comparison = Comparison(options, directory)

@@ -2,6 +2,8 @@
 #include "datagram_proxy.h"
 #include "stream_proxy.h"
 
+#include <ferry/pipe_pool.h>
+
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
@@ -10,6 +12,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <map>
 
 namespace {
 
@@ -47,12 +50,14 @@ void add_seconds(CLI::App& app, const std::string& name, Duration& duration,
 /// more would be accepted only to fail at upstream, while in the backlog they wait for their turn.
 std::size_t descriptors_for_clients() {
   constexpr std::size_t kOthers = 16;  // standard streams, epoll, wake-up, timer, listening sockets
+  constexpr std::size_t kPipes = 2 * (PipePool::kMostLent + PipePool::kMostIdle);
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
   const std::size_t descriptors = limit.rlim_max;
-  return descriptors > kOthers + 2 ? descriptors - kOthers : 2;
+  const std::size_t others = kOthers + std::min(kPipes, descriptors / 8);
+  return descriptors > others + 2 ? descriptors - others : 2;
 }
 
 void log_line(LogLevel level, std::string_view line) {

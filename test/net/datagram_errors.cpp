@@ -175,5 +175,20 @@ TEST_P(DatagramErrors, WithoutSegmentationNothingIsJoined) {
   EXPECT_EQ(joins, 0);
 }
 
+TEST_P(DatagramErrors, WithoutOffloadEachDatagramIsAPlaceOfItsOwn) {
+  kernel().refuse_option(IPPROTO_UDP, UDP_SEGMENT);
+  kernel().refuse_option(IPPROTO_UDP, UDP_GRO);
+  Endpoint a = open();
+  Endpoint b = open();
+  const std::vector<BytesView> datagrams(10, BytesView("equal"));
+  for (std::size_t round = 1; round <= 3; ++round) {
+    a.transport->send_each(datagrams, b.transport->sockname());
+    EXPECT_EQ(kernel().sent(), std::vector<std::size_t>(round, 10));
+    run_until_received(b, round * 10);
+  }
+  EXPECT_EQ(b.protocol->data, Strings(30, "equal"));
+  EXPECT_TRUE(a.protocol->errors.empty());
+}
+
 }  // namespace
 }  // namespace ferry::test

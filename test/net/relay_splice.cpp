@@ -2,6 +2,8 @@
 
 #include "relay_fixture.h"
 
+#include <ferry/pass_through.h>
+
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -121,6 +123,36 @@ TEST_P(RelaySplice, CloseSendsWhatThePipeHolds) {
   run_until_ended(*b_.peer);
   EXPECT_EQ(b_.peer->received(), "last");
   EXPECT_FALSE(finished().error);
+}
+
+TEST_P(RelaySplice, WhatIsWrappedIsCopied) {
+  for (const bool a_wrapped : {true, false}) {
+    SCOPED_TRACE(a_wrapped);
+    before_a_ = std::make_shared<RecordingProtocol>();
+    before_b_ = std::make_shared<RecordingProtocol>();
+    Link& wrapped = a_wrapped ? a_ : b_;
+    Link& plain = a_wrapped ? b_ : a_;
+    plain = open(a_wrapped ? before_b_ : before_a_);
+    ConnectedSockets sockets = connect_sockets();
+    auto connected = connect_accepted_socket(
+        loop(), [&] { return a_wrapped ? before_a_ : before_b_; }, sockets.near,
+        [](std::shared_ptr<Protocol> above) {
+          return std::make_shared<PassThrough>(std::move(above));
+        });
+    run_until([&] { return connected.done(); });
+    wrapped = {connected.result().transport, sockets.far};
+    join();
+    a_.peer->send(pattern(1 << 20));
+    run_sending(*a_.peer, [&] { return b_.peer->read().size() == 1u << 20; });
+    EXPECT_TRUE(same_bytes(b_.peer->received(), pattern(1 << 20)));
+    b_.peer->send("back");
+    run_until_hears(*a_.peer, "back");
+    EXPECT_EQ(kernel().spliced(), 0u);
+    EXPECT_EQ(kernel().pipe_calls(), 0u);
+    a_.peer->shutdown_write();
+    b_.peer->shutdown_write();
+    EXPECT_FALSE(finished().error);
+  }
 }
 
 TEST_P(RelaySplice, RefusedReadingIsCopiedForGood) {

@@ -237,11 +237,18 @@ IoResult ScriptedKernel::peer_address(int fd, Address& address) {
   return inner_->peer_address(fd, address);
 }
 
+bool ScriptedKernel::refuses_option(int level, int name) const {
+  return std::find(refused_options_.begin(), refused_options_.end(), std::pair(level, name)) !=
+         refused_options_.end();
+}
+
 IoResult ScriptedKernel::set_option(int fd, int level, int name, int value) {
+  if (refuses_option(level, name)) return failure(ENOPROTOOPT);
   return inner_->set_option(fd, level, name, value);
 }
 
 IoResult ScriptedKernel::get_option(int fd, int level, int name, int& value) {
+  if (refuses_option(level, name)) return failure(ENOPROTOOPT);
   return inner_->get_option(fd, level, name, value);
 }
 

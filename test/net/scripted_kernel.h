@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace ferry::test {
@@ -56,6 +57,8 @@ class ScriptedKernel final : public Kernel {
   std::size_t pipes_opened() const noexcept { return pipes_opened_; }
   std::size_t pipe_calls() const noexcept { return pipe_calls_; }
   void fail_next_accept(int error) { accept_errors_.push_back(error); }
+  /// From now on the system does not know this socket option.
+  void refuse_option(int level, int name) { refused_options_.emplace_back(level, name); }
   /// Arguments of the shutdown calls so far.
   const std::vector<int>& shutdowns() const noexcept { return shutdowns_; }
 
@@ -121,6 +124,16 @@ class ScriptedKernel final : public Kernel {
   IoResult splice_out(int pipe, int socket, std::size_t count) override;
   IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
   IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
+  IoResult send_descriptors(int fd, BytesView bytes, std::span<const int> descriptors) override {
+    return inner_->send_descriptors(fd, bytes, descriptors);
+  }
+  IoResult recv_descriptors(int fd, MutableBytes into, std::vector<Fd>& descriptors) override {
+    return inner_->recv_descriptors(fd, into, descriptors);
+  }
+  IoResult peer_credentials(int fd, PeerCredentials& credentials) override {
+    return inner_->peer_credentials(fd, credentials);
+  }
+  PeerCredentials own_credentials() override { return inner_->own_credentials(); }
   IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override {
     return inner_->set_membership(fd, group, interface, join);
   }
@@ -132,6 +145,7 @@ class ScriptedKernel final : public Kernel {
     int error = 0;
   };
 
+  bool refuses_option(int level, int name) const;
   IoResult scripted_send(int fd, std::span<const BytesView> pieces, bool gathered);
   void made_up(int fd, Direction direction);
   bool writes_held() const noexcept { return allowance_ && *allowance_ == 0; }
@@ -145,6 +159,7 @@ class ScriptedKernel final : public Kernel {
   std::deque<int> accept_errors_;
   std::vector<std::size_t> sent_;
   std::vector<int> shutdowns_;
+  std::vector<std::pair<int, int>> refused_options_;
   std::size_t send_calls_ = 0;
   std::size_t most_pieces_ = 0;
   std::size_t recv_calls_ = 0;

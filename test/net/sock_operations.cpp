@@ -141,6 +141,17 @@ TEST_P(SockOperations, C0593_AfterACancelledReceiveTheNextOneGetsTheData) {
   }
 }
 
+TEST_P(SockOperations, C0597_CancellingTakesEffectInTheNextCallbacks) {
+  const auto waiting = sock_recv(loop(), b(), 10);
+  bool heard = false;
+  waiting.add_done_callback([&] { heard = true; });
+  loop().call_soon([&] { waiting.cancel(); });
+  tick(2);
+  EXPECT_TRUE(waiting.cancelled());
+  EXPECT_TRUE(heard);
+  expect_nothing_waits();
+}
+
 TEST_P(SockOperations, C0594_AfterACancelledSendTheNextOneGoes) {
   const std::string filler = pattern(8 << 20);
   const auto first = sock_sendall(loop(), a(), filler);
@@ -375,6 +386,8 @@ TEST_P(SockSendfile, APeerThatIsGoneIsNoSignal) {
 
 TEST_P(SockSendfile, C0609_BadArguments) {
   EXPECT_THROW(static_cast<void>(sock_sendfile(loop(), a(), file(), 0, 0)), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(sock_sendfile(loop(), a(), file(), std::uint64_t{1} << 63)),
+               std::invalid_argument);
   const Socket datagrams = bound(SOCK_DGRAM);
   EXPECT_THROW(static_cast<void>(sock_sendfile(loop(), datagrams.get(), file())),
                std::invalid_argument);

@@ -70,6 +70,19 @@ TEST_F(SubprocessLife, C0616_AChildThatDoesNotReadBreaksItsPipe) {
   wait(child);
 }
 
+TEST_F(SubprocessLife, C0628_APausedPipeHoldsTheChildBack) {
+  Child child = shell("read go; head -c 1000000 /dev/zero; exit 6");
+  const auto out = child.transport->get_pipe_transport(1);
+  out->pause_reading();
+  child.transport->get_pipe_transport(0)->write("\n");
+  settle();
+  EXPECT_TRUE(child.protocol->output[1].empty());
+  EXPECT_FALSE(child.protocol->exited);  // a pipe holds less than that
+  out->resume_reading();
+  EXPECT_EQ(wait(child), 6);
+  EXPECT_EQ(child.protocol->output[1].size(), 1'000'000u);
+}
+
 TEST_F(SubprocessLife, C0625_APipeClosedHereIsAnErrorThere) {
   Child child = shell("while echo y; do :; done 2>/dev/null; exit 3");
   run_until([&] { return !child.protocol->output[1].empty(); });

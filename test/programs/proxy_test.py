@@ -363,8 +363,13 @@ class Traffic(ProxyTest):
     def setUp(self):
         self.size = int(harness.settings.get('mib', 1024)) << 20
 
-    def test_AGibibyteEachWayAtOnce(self):
-        proxy, client, upstream = self.pair()
+    def pipes(self, proxy):
+        links = [f'/proc/{proxy.pid}/fd/{name}' for name in os.listdir(f'/proc/{proxy.pid}/fd')]
+        return sum(os.readlink(link).startswith('pipe:') for link in links)
+
+    def a_gibibyte_each_way_at_once(self, splice):
+        proxy, client, upstream = self.pair('--splice', splice)
+        pipes = self.pipes(proxy)
         done = [self.in_thread(self.send_stream, client, 1, self.size),
                 self.in_thread(self.send_stream, upstream, 2, self.size),
                 self.in_thread(self.check_stream, upstream, 1, self.size)]
@@ -372,10 +377,21 @@ class Traffic(ProxyTest):
         for wait in done:
             wait()
         self.wait_for(proxy, 'active', 0)
+        # One it spliced by is kept for the next.
+        (self.assertEqual if splice == 'never' else self.assertLess)(pipes, self.pipes(proxy))
         self.end(proxy, broken=0, to_upstream=self.size, to_client=self.size)
 
-    def one_after_the_other(self, swapped):
-        proxy, client, upstream = self.pair()
+    def test_AGibibyteEachWayAtOnce(self):
+        self.a_gibibyte_each_way_at_once('auto')
+
+    def test_AGibibyteEachWayCopied(self):
+        self.a_gibibyte_each_way_at_once('never')
+
+    def test_AGibibyteEachWaySpliced(self):
+        self.a_gibibyte_each_way_at_once('always')
+
+    def one_after_the_other(self, swapped, splice):
+        proxy, client, upstream = self.pair('--splice', splice)
         first, second = (upstream, client) if swapped else (client, upstream)
         sending = self.in_thread(self.send_stream, first, 1, self.size)
         self.check_stream(second, 1, self.size)  # to the half-close
@@ -387,16 +403,19 @@ class Traffic(ProxyTest):
         self.end(proxy, broken=0, to_upstream=self.size, to_client=self.size)
 
     def test_AGibibyteBackAfterTheClientsHalfClose(self):
-        self.one_after_the_other(False)
+        self.one_after_the_other(False, 'auto')
+        self.one_after_the_other(False, 'never')
 
     def test_AGibibyteBackAfterUpstreamsHalfClose(self):
-        self.one_after_the_other(True)
+        self.one_after_the_other(True, 'auto')
+        self.one_after_the_other(True, 'never')
 
     def test_LoadThroughTheProxyIsByteExact(self):
         unix = f'unix:{self.directory() / "s"}'
-        for arguments in [[], ['--api', 'buffered'], ['--message', '512']]:
-            inner, _ = self.proxy(self.echo_server(*arguments), listen=unix)
-            outer, port = self.proxy(unix)
+        for arguments, splice in [([], 'auto'), (['--api', 'buffered'], 'always'),
+                                  (['--message', '512'], 'never')]:
+            inner, _ = self.proxy(self.echo_server(*arguments), '--splice', splice, listen=unix)
+            outer, port = self.proxy(unix, '--splice', splice)
             file = self.directory() / 'figures.json'
             code, _, errors = self.run_program(
                 'ferry-bench', 'load', '--port', port, '--connections', 20, '--size', 512,

@@ -89,9 +89,9 @@ WORKLOADS = {  # name: title, how
     'tls-churn': ('TLS: connect, one 64 B round trip, close; 16 at a time', churn('tls')),
     'tls-idle': ('TLS: memory of idle connections', idle(2000, 'tls')),
     'udp': ('UDP: 64 sockets x 64 B, one datagram at a time', load(64, 64, 1, transport='udp')),
-    'udp-deep': ('UDP: 4 sockets x 64 B, 16 deep', load(4, 64, 16, transport='udp')),
-    'udp-deep-unsegmented': ('UDP: 4 sockets x 64 B, 16 deep, sent and received one by one',
-                             load(4, 64, 16, transport='udp',
+    'udp-deep': ('UDP: 4 sockets x 64 B, 32 deep', load(4, 64, 32, transport='udp')),
+    'udp-deep-unsegmented': ('UDP: 4 sockets x 64 B, 32 deep, sent and received one by one',
+                             load(4, 64, 32, transport='udp',
                                   options=('--segmentation', 0))),
 }
 
@@ -212,6 +212,12 @@ class Comparison:
         transport = workload['transport']
         return [name for name in self.options.servers
                 if name in SERVERS[transport] and self.program(name, transport).exists()]
+
+    def programs(self, workloads):
+        """All that those workloads would want of the chosen servers."""
+        for transport in {WORKLOADS[name][1]['transport'] for name in workloads}:
+            for name in set(self.options.servers).intersection(SERVERS[transport]):
+                yield self.program(name, transport)
 
     def certificate_arguments(self):
         if self.certificate is None:
@@ -424,10 +430,10 @@ def main():
         if not (comparison.bench / 'ferry-bench').exists():
             sys.exit(f'compare: {comparison.bench / "ferry-bench"} is not built')
         planned = {name: comparison.present(WORKLOADS[name][1]) for name in options.only}
-        left_out = set(options.servers).difference(*planned.values())
-        if left_out:
-            print('compare: not built, or of no use here, and left out: ' +
-                  ', '.join(sorted(left_out)), file=sys.stderr)
+        missing = {str(path) for path in comparison.programs(options.only) if not path.exists()}
+        if missing:
+            print(f'compare: not built and left out: {", ".join(sorted(missing))}',
+                  file=sys.stderr)
 
         print(f'{cpu_model()}, {os.cpu_count()} CPUs, Linux {platform.release()}')
         pinned = ('nothing is pinned: there is one CPU only' if comparison.server_cpu is None else

@@ -18,7 +18,8 @@ case $purpose in
   build) ;;
   test)
     needed="$needed git libgmock-dev clang clang-format python3 tshark"
-    optional='libclang-rt-14-dev ccache openssl gnutls-bin curl'
+    needed="$needed openssl gnutls-bin curl nodejs sslscan"
+    optional='libclang-rt-14-dev ccache'
     ;;
   bench)
     needed="$needed libbenchmark-dev libuv1-dev libevent-dev openssl python3 util-linux"

@@ -36,8 +36,13 @@ Future<Connection<>> dial(EventLoop& loop, ProtocolFactory factory, const Endpoi
   return create_connection(loop, std::move(factory), std::move(options));
 }
 
-Dialer::Dialer(EventLoop& loop, Endpoint to, std::size_t count, Factory factory)
-    : loop_(loop), to_(std::move(to)), count_(count), factory_(std::move(factory)), done_(loop) {}
+Dialer::Dialer(EventLoop& loop, Endpoint to, std::size_t count, Factory factory, std::size_t first)
+    : loop_(loop),
+      to_(std::move(to)),
+      count_(count),
+      factory_(std::move(factory)),
+      first_(first),
+      done_(loop) {}
 
 Future<void> Dialer::open() {
   constexpr std::size_t kAtOnce = 64;
@@ -48,7 +53,7 @@ Future<void> Dialer::open() {
 void Dialer::dial() {
   const std::size_t index = begun_++;
   bench::dial(
-      loop_, [this, index] { return factory_(index); }, to_, index)
+      loop_, [this, index] { return factory_(index); }, to_, first_ + index)
       .add_done_callback([this](Future<Connection<>> connection) {
         const std::exception_ptr failure = connection.exception();
         if (done_.done()) return;

@@ -16,8 +16,9 @@ class Dialer {
  public:
   using Factory = Function<std::shared_ptr<Protocol>(std::size_t index)>;
 
-  /// `loop` and this object must live until the future of `open` is done.
-  Dialer(EventLoop& loop, Endpoint to, std::size_t count, Factory factory);
+  /// `loop` and this object must live until the future of `open` is done. `first`: what is added to
+  /// each index where a connection comes from.
+  Dialer(EventLoop& loop, Endpoint to, std::size_t count, Factory factory, std::size_t first = 0);
   /// Done when all are open; fails with the first IoError.
   Future<void> open();
 
@@ -28,6 +29,7 @@ class Dialer {
   Endpoint to_;
   std::size_t count_;
   Factory factory_;
+  std::size_t first_;
   std::size_t begun_ = 0;
   std::size_t opened_ = 0;
   Future<void> done_;

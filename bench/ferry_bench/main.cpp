@@ -67,6 +67,10 @@ void add_segmentation(CLI::App& command, bool& segmentation) {
       ->capture_default_str();
 }
 
+bool is_stream(const Endpoint& endpoint) {
+  return endpoint.transport == Carrier::tcp || endpoint.transport == Carrier::unix_stream;
+}
+
 /// What an endpoint wants beyond what CLI11 knows; empty if all is well.
 std::string complaint(const CLI::App& command, const Endpoint& endpoint) {
   const Carrier transport = endpoint.transport;
@@ -80,8 +84,7 @@ std::string complaint(const CLI::App& command, const Endpoint& endpoint) {
   if (transport != Carrier::unix_stream && !endpoint.path.empty()) {
     return "--path is for --transport unix";
   }
-  const bool stream = transport == Carrier::tcp || transport == Carrier::unix_stream;
-  if (endpoint.tls && !stream) return "--tls goes over tcp and unix only";
+  if (endpoint.tls && !is_stream(endpoint)) return "--tls goes over tcp and unix only";
   return {};
 }
 
@@ -97,12 +100,18 @@ std::string complaint(const LoadOptions& options) {
   if (udp && (options.size < 8 || options.size > 65507)) {
     return "--transport udp wants a --size from 8 to 65507";
   }
+  if (options.loops > options.connections) return "--loops is more than --connections";
+  if (options.loops > 1 && !is_stream(options.to)) return "--loops is for tcp and unix";
   return {};
 }
 
 std::string complaint(const ServeOptions& options) {
   if (options.at.transport == Carrier::udp && (options.buffered || options.message > 0)) {
     return "--transport udp goes with neither --api buffered nor --message";
+  }
+  if (options.loops > 0 && !is_stream(options.at)) return "--loops is for tcp and unix";
+  if (options.reuse_port && options.at.transport != Carrier::tcp) {
+    return "--spread reuse_port is for tcp";
   }
   return {};
 }
@@ -138,6 +147,16 @@ int run(int argc, char** argv) {
       ->add_option("--message", serving.message,
                    "answer each so many bytes by a write of their own")
       ->check(message_size);
+  CLI::Option* serve_loops =
+      serve_command->add_option("--loops", serving.loops, "loops, each on a thread of its own");
+  serve_loops->check(CLI::Range(1, 1024));
+  std::string spread = "least_loaded";
+  serve_command
+      ->add_option("--spread", spread,
+                   "least_loaded: one loop accepts and hands out; reuse_port: each listens")
+      ->check(CLI::IsMember({"least_loaded", "reuse_port"}))
+      ->capture_default_str()
+      ->needs(serve_loops);
   CLI::Option* certificate = serve_command->add_option("--tls-cert", serving.certificate,
                                                        "PEM file (one is made unless given)");
   CLI::Option* key = serve_command->add_option("--tls-key", serving.key, "PEM file");
@@ -157,6 +176,9 @@ int run(int argc, char** argv) {
   load_command->add_option("--depth", loading.depth, "messages under way on each connection")
       ->required()
       ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
+  load_command->add_option("--loops", loading.loops, "threads that share the connections")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   add_run(*load_command, loading.seconds, loading.json);
   load_command->add_option("--warmup", loading.warmup, "seconds before the figures count")
       ->check(seconds_between(0, 3600));
@@ -185,6 +207,7 @@ int run(int argc, char** argv) {
     return 2;
   }
   serving.buffered = api == "buffered";
+  serving.reuse_port = spread == "reuse_port";
   if (serve_command->parsed()) {
     if (complain(complaint(*serve_command, serving.at)) || complain(complaint(serving))) return 2;
     return serve(serving);

@@ -27,7 +27,9 @@ struct ServeOptions {
   bool segmentation = true;                 ///< Of datagrams, by the kernel.
   bool buffered = false;                    ///< Read by BufferedProtocol instead of Protocol.
   std::size_t message = 0;                  ///< Bytes of a message; 0: echo chunks as they come.
-  std::string certificate;                  ///< PEM files for TLS; empty: made for this run.
+  std::size_t loops = 0;    ///< Serve on so many loops; 0: on the one of the main thread.
+  bool reuse_port = false;  ///< Each loop listens, instead of one that hands out what it accepts.
+  std::string certificate;  ///< PEM files for TLS; empty: made for this run.
   std::string key;
 };
 
@@ -37,6 +39,8 @@ struct LoadOptions {
   std::size_t connections = 1;  ///< Of datagrams: sockets; of pipes: pairs of them.
   std::size_t size = 64;        ///< Bytes of a message.
   std::size_t depth = 1;        ///< Messages under way on each connection.
+  std::size_t loops = 1;        ///< Threads that share the connections.
+  std::size_t first = 0;        ///< The index of the first connection.
   double seconds = 1;
   double warmup = 0;  ///< Seconds before the figures start to count.
   std::string json;   ///< Where to write the figures; empty: nowhere.

@@ -66,7 +66,8 @@ Subprocess<ServerProcess> start_server(EventLoop& loop, Pipes& pipes) {
     const int read = pipes.there[i].read.get();
     const int write = pipes.back[i].write.get();
     options.pass_fds.insert(options.pass_fds.end(), {read, write});
-    named += (i > 0 ? "," : "") + std::to_string(read) + ":" + std::to_string(write);
+    if (i > 0) named += ',';
+    named += std::to_string(read) + ':' + std::to_string(write);
   }
   auto server = loop.run_until_complete(subprocess_exec(
       loop, [] { return std::make_shared<ServerProcess>(); },

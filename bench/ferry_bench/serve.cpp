@@ -3,8 +3,11 @@
 #include "options.h"
 #include "tls.h"
 
+#include <ferry/group_server.h>
+
 #include <csignal>
 #include <cstdio>
+#include <optional>
 
 namespace ferry::bench {
 
@@ -42,6 +45,15 @@ void serve_pipes(EventLoop& loop, const std::vector<PipePair>& pipes, const Make
   if (open > 0) loop.run_forever();
 }
 
+/// The loops that serve beside this thread's, if there are to be any.
+void start_loops(std::optional<LoopGroup>& group, std::size_t loops) {
+  if (loops == 0) return;
+  group.emplace(LoopGroupOptions{.loops = loops, .setup = [](EventLoop& loop, std::size_t) {
+                                   loop.set_log_sink(stderr_log_sink());
+                                 }});
+  group->start();
+}
+
 template <class Make>
 void serve_connections(EventLoop& loop, const ServeOptions& options, const Make& make) {
   constexpr int kBacklog = 1024;
@@ -51,20 +63,28 @@ void serve_connections(EventLoop& loop, const ServeOptions& options, const Make&
     return made;
   };
   const ProtocolWrap wrap = options.at.tls ? serving_tls(options) : ProtocolWrap();
+  std::optional<LoopGroup> group;
+  start_loops(group, options.loops);
+  const auto group_factory = [factory](EventLoop&) { return factory(); };
   std::shared_ptr<Server> server;
   if (options.at.transport == Carrier::unix_stream) {
     UnixListenOptions listen;
     listen.path = options.at.path;
     listen.backlog = kBacklog;
     listen.wrap = wrap;
-    server = loop.run_until_complete(create_unix_server(loop, factory, std::move(listen)));
+    server = loop.run_until_complete(
+        group ? create_unix_server(loop, *group, group_factory, std::move(listen))
+              : create_unix_server(loop, factory, std::move(listen)));
   } else {
     ListenOptions listen;
     listen.hosts = {options.at.host};
     listen.port = options.at.port;
     listen.backlog = kBacklog;
     listen.wrap = wrap;
-    server = loop.run_until_complete(create_server(loop, factory, std::move(listen)));
+    const Spread spread = options.reuse_port ? Spread::reuse_port : Spread::least_loaded;
+    server = loop.run_until_complete(
+        group ? create_server(loop, *group, group_factory, std::move(listen), spread)
+              : create_server(loop, factory, std::move(listen)));
   }
   say_listening(server->sockets());
   loop.run_forever();

@@ -46,7 +46,8 @@ class DatagramProxy final : public Service {
   Future<std::vector<Address>> listen() override;
   Future<void> drain() override;
   void reload() override {}
-  std::string statistics() const override { return statistics_.to_string(); }
+  std::string statistics() override { return statistics_.to_string(); }
+  void stop() override { loop_.close(); }
 
  private:
   friend class DatagramSession;

@@ -72,7 +72,7 @@ std::unique_ptr<proxy::Service> make_service(EventLoop& loop, proxy::ProxyOption
   options.max_connections = std::min(options.max_connections, most);
   options.max_sessions = std::min(options.max_sessions, descriptors);
   if (options.listen.is_udp) return std::make_unique<proxy::DatagramProxy>(loop, options);
-  return std::make_unique<proxy::StreamProxy>(loop, options);
+  return std::make_unique<proxy::StreamProxy>(loop, options, log_line);
 }
 
 void reload(proxy::Service& service) {
@@ -106,7 +106,7 @@ int serve(proxy::ProxyOptions options) {
   }
   std::fflush(stdout);
   loop.run_forever();
-  loop.close();  // before the service dies: what is still open tells it so
+  service->stop();
   show_statistics();
   return 0;
 }
@@ -120,10 +120,33 @@ std::string complaint(const proxy::ProxyOptions& options) {
   if (options.listen.is_udp && (tls.to_upstream || !tls.certificate.empty())) {
     return "there is no TLS over udp:";
   }
+  if (options.listen.is_udp && options.loops != 1) return "--loops is not for udp:";
+  const proxy::ClientLimits& clients = options.clients;
+  if (options.listen.is_udp &&
+      (clients.bytes_per_second > 0 || clients.per_address > 0 || !clients.traffic_log.empty())) {
+    return "--rate, --max-per-address and --traffic-log are not for udp:";
+  }
+  if (options.loops != 1 && !clients.traffic_log.empty()) {
+    return "--traffic-log goes with one loop only";
+  }
   if (tls.to_upstream && options.to.is_unix() && tls.name.empty()) {
     return "--to-tls over a unix socket needs --sni: whose certificate is it to be?";
   }
   return {};
+}
+
+void add_client_limits(CLI::App& app, proxy::ClientLimits& clients) {
+  CLI::App& group = *app.add_option_group("Clients");
+  group
+      .add_option("--rate", clients.bytes_per_second,
+                  "bytes a second of each connection, each way; 0: no limit")
+      ->check(kCounts);
+  group
+      .add_option("--max-per-address", clients.per_address,
+                  "connections at a time from one address; more are closed; 0: no limit")
+      ->check(kCounts);
+  group.add_option("--traffic-log", clients.traffic_log,
+                   "write what clients' connections carry, without TLS, to this pcapng file");
 }
 
 void add_tls(CLI::App& app, proxy::TlsSettings& tls) {
@@ -180,6 +203,10 @@ int run(int argc, char** argv) {
          "--max-connections", options.max_connections,
          "clients at a time; more wait in the backlog; 0: as many as there are descriptors for")
       ->check(kCounts);
+  app.add_option("--loops", options.loops, "threads that relay connections; 0: one for each core")
+      ->capture_default_str()
+      ->check(CLI::Range(std::size_t{0}, std::size_t{1024}));
+  add_client_limits(app, options.clients);
   add_tls(app, options.tls);
   CLI::App& udp = *app.add_option_group("Datagrams");
   udp.add_option("--max-sessions", options.max_sessions,

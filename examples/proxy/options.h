@@ -20,13 +20,22 @@ struct TlsSettings {
   std::size_t max_handshakes = 10'000;  ///< Clients' under way at once.
 };
 
+/// What clients' connections may do, and who looks on.
+struct ClientLimits {
+  std::size_t bytes_per_second = 0;  ///< Of each connection, each way; 0: no limit.
+  std::size_t per_address = 0;       ///< Connections at a time from one address; 0: no limit.
+  std::string traffic_log;           ///< A pcapng file of what they carry; empty: none.
+};
+
 /// What the command line says.
 struct ProxyOptions {
   Endpoint listen;
   Endpoint to;
   TlsSettings tls;
+  std::size_t loops = 1;  ///< Threads for connections; 0: one for each core.
   Duration drain_timeout = std::chrono::seconds(30);
   // -- of connections
+  ClientLimits clients;
   Duration connect_timeout = std::chrono::seconds(10);
   RelayOptions relay;
   std::size_t max_connections = 0;  ///< 0: no limit.

@@ -19,7 +19,9 @@ class Service {
   /// Reads its files again. Throws std::system_error, and then nothing has changed.
   virtual void reload() = 0;
   /// "accepted=3 active=1 ...", on one line.
-  virtual std::string statistics() const = 0;
+  virtual std::string statistics() = 0;
+  /// Closes the loop, and all that is open is lost. `statistics` can still be asked for.
+  virtual void stop() = 0;
 };
 
 }  // namespace ferry::proxy

@@ -1,58 +1,54 @@
 #pragma once
 
-#include "log_limit.h"
-#include "options.h"
 #include "service.h"
+#include "stream_worker.h"
 #include "tls.h"
 
-#include <ferry/net.h>
+#include <ferry/loop_group.h>
+#include <ferry/wraps.h>
+
+#include <optional>
 
 namespace ferry::proxy {
 
-struct StreamStatistics {
-  std::uint64_t accepted = 0;
-  std::size_t active = 0;            ///< Accepted and not over.
-  std::uint64_t failed = 0;          ///< Upstream could not be reached.
-  std::uint64_t gone = 0;            ///< The client went before upstream was reached.
-  std::uint64_t broken = 0;          ///< Ended by an error or a time limit.
-  std::uint64_t truncated = 0;       ///< Of these: TLS that ended without a close_notify.
-  std::uint64_t bad_handshakes = 0;  ///< Clients that did not get through TLS; not `accepted`.
-  RelayTraffic traffic;              ///< Bytes from clients to upstream, and back.
-
-  std::string to_string() const;
-};
-
 /// Accepts connections, makes another to the upstream for each, and relays between the two; either
-/// may be TLS.
+/// may be TLS. On its own loop, or on several others that it starts.
 class StreamProxy final : public Service {
  public:
-  /// Throws std::system_error for a certificate that cannot be used.
-  StreamProxy(EventLoop& loop, ProxyOptions options);
+  using Log = void (*)(LogLevel, std::string_view);
+
+  /// Throws std::system_error for a certificate that cannot be used. `log` is for the loops that it
+  /// starts, and is called on their threads.
+  StreamProxy(EventLoop& loop, ProxyOptions options, Log log);
   StreamProxy(const StreamProxy&) = delete;
   StreamProxy& operator=(const StreamProxy&) = delete;
 
   Future<std::vector<Address>> listen() override;
   Future<void> drain() override;
   void reload() override { tls_.reload(); }
-  std::string statistics() const override { return statistics_.to_string(); }
+  std::string statistics() override;
+  void stop() override;
 
  private:
-  friend class Client;
-
+  void start_group(Log log);
   Future<std::shared_ptr<Server>> create();
-  Future<Connection<>> connect();
-  void handshake_failed(std::exception_ptr failure);
-  /// A relay, or what was to become one, is over.
-  void relayed(const std::string& client, const RelayResult& result);
-  void finished();
+  Future<std::shared_ptr<Server>> create_tcp();
+  Future<std::shared_ptr<Server>> create_unix();
+  ProtocolWrap wrap();
+  /// The one of the loop that runs on this thread.
+  StreamWorker& worker();
+  void wait_until_idle();
 
   EventLoop& loop_;
-  ProxyOptions options_;
+  const ProxyOptions options_;
   ProxyTls tls_;
-  LogLimit log_;
+  std::shared_ptr<TrafficLog> traffic_log_;  // null: none, as the gate
+  std::shared_ptr<ConnectionLimit> gate_;
+  std::vector<std::unique_ptr<StreamWorker>> workers_;  // of the group's loops, or of this one
+  std::optional<LoopGroup> group_;                      // ends before the workers do
+  bool stopped_ = false;
   std::shared_ptr<Server> server_;
-  StreamStatistics statistics_;
-  bool clients_ended_ = false;
+  std::size_t busy_workers_ = 0;  // while draining
   Future<void> drained_;
 };
 

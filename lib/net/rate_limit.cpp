@@ -188,7 +188,7 @@ void RateLimit::data_received(BytesView data) {
 
 MutableBytes RateLimit::get_buffer(std::size_t size_hint) {
   if (!buckets_->read) return PassThrough::get_buffer(size_hint);
-  const std::size_t most = std::min(buckets_->read->available(), kChunk);
+  const std::size_t most = std::min(buckets_->read->available(read_turn_), kChunk);
   if (most == 0) {
     hold_reading();
     return {};
@@ -210,8 +210,8 @@ void RateLimit::buffer_updated(MutableBytes into, std::size_t size) {
 
 void RateLimit::spend_read(std::size_t size) {
   if (!buckets_->read) return;
-  buckets_->read->take(size);
-  if (buckets_->read->available() == 0) hold_reading();
+  buckets_->read->take(size, read_turn_);
+  if (buckets_->read->available(read_turn_) == 0) hold_reading();
 }
 
 void RateLimit::hold_reading() {
@@ -290,12 +290,12 @@ std::size_t RateLimit::send(BytesView data) {
   while (sent < data.size() && !below_paused_ && !over() && !write_turn_.waiting()) {
     BytesView piece = data.drop(sent);
     if (TokenBucket* const bucket = buckets_->write.get()) {
-      piece = piece.first(bucket->available());
+      piece = piece.first(bucket->available(write_turn_));
       if (piece.empty()) {
         bucket->wait(write_turn_);
         break;
       }
-      bucket->take(piece.size());
+      bucket->take(piece.size(), write_turn_);
     }
     sent += piece.size();
     below().write(piece);

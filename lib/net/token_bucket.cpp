@@ -37,10 +37,22 @@ void TokenBucket::refill() {
   filled_ = now;
 }
 
-std::size_t TokenBucket::available() {
+std::size_t TokenBucket::available(const Waiter& who) {
   refill();
-  const double most = first_ ? std::min(level_, quantum_) : level_;
+  double most = level_ - promised_;
+  if (has_turn(who)) {
+    most = std::min(level_, quantum_);
+  } else if (first_) {
+    return 0;
+  }
   return most < 1 ? 0 : static_cast<std::size_t>(most);
+}
+
+void TokenBucket::take(std::size_t bytes, Waiter& who) {
+  level_ -= static_cast<double>(bytes);
+  if (!has_turn(who)) return;
+  who.turn_ = 0;
+  promised_ -= quantum_;
 }
 
 void TokenBucket::wait(Waiter& waiter) {
@@ -52,7 +64,7 @@ void TokenBucket::wait(Waiter& waiter) {
   end_ = &waiter.next_;
   if (timer_.active()) return;
   refill();
-  set_timer(level_);
+  set_timer(level_ - promised_);
 }
 
 void TokenBucket::Waiter::leave() noexcept {
@@ -69,17 +81,21 @@ void TokenBucket::serve() {
     void on_tokens() override {}
   } end;
   refill();
-  wait(end);  // those who come from now on are behind it
+  wait(end);   // those who come from now on are behind it
+  ++serving_;  // who has not used the last turn has lost it
+  promised_ = 0;
   double left = level_;
   while (first_ != &end && left >= quantum_) {
     Waiter& waiter = *first_;
     waiter.leave();
     left -= quantum_;
+    promised_ += quantum_;
+    waiter.turn_ = serving_;
     waiter.on_tokens();
   }
   end.leave();
   timer_.cancel();
-  // Some may use their turn only later: what is promised is spent.
+  // Some use their turn only later: what is promised is spent.
   if (first_) set_timer(std::min(left, level_));
 }
 

@@ -39,7 +39,7 @@ SYSTEM_HEADERS = {
     "net/if.h": r"lib/base/address",
     "sys/un.h": r"lib/base/address",
     "netdb.h": r"lib/base/error|lib/loop/resolver|lib/net/",
-    "unistd.h": r"lib/base/fd|lib/net/(listen_socket|datagram_endpoint)",
+    "unistd.h": r"lib/base/fd|lib/net/(listen_socket|datagram_endpoint|inherited_listeners)",
     "fcntl.h": r"lib/tls/key_log",
     "poll.h": None,
     "sys/epoll.h": None,

@@ -124,6 +124,16 @@ class ScriptedKernel final : public Kernel {
   IoResult splice_out(int pipe, int socket, std::size_t count) override;
   IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
   IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
+  IoResult send_descriptors(int fd, BytesView bytes, std::span<const int> descriptors) override {
+    return inner_->send_descriptors(fd, bytes, descriptors);
+  }
+  IoResult recv_descriptors(int fd, MutableBytes into, std::vector<Fd>& descriptors) override {
+    return inner_->recv_descriptors(fd, into, descriptors);
+  }
+  IoResult peer_credentials(int fd, PeerCredentials& credentials) override {
+    return inner_->peer_credentials(fd, credentials);
+  }
+  PeerCredentials own_credentials() override { return inner_->own_credentials(); }
   IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override {
     return inner_->set_membership(fd, group, interface, join);
   }

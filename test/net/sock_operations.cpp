@@ -386,6 +386,8 @@ TEST_P(SockSendfile, APeerThatIsGoneIsNoSignal) {
 
 TEST_P(SockSendfile, C0609_BadArguments) {
   EXPECT_THROW(static_cast<void>(sock_sendfile(loop(), a(), file(), 0, 0)), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(sock_sendfile(loop(), a(), file(), std::uint64_t{1} << 63)),
+               std::invalid_argument);
   const Socket datagrams = bound(SOCK_DGRAM);
   EXPECT_THROW(static_cast<void>(sock_sendfile(loop(), datagrams.get(), file())),
                std::invalid_argument);

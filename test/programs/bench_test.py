@@ -53,6 +53,36 @@ class Serving(BenchTest):
                 self.assertEqual(figures['lost'], 0)
         self.end(server)
 
+    def test_ManyLoopsAnswerAndAskByteForByte(self):
+        for spread in ['least_loaded', 'reuse_port']:
+            for tls in [[], ['--tls']]:
+                server, port = self.serve('--loops', 3, '--spread', spread, *tls)
+                with self.subTest(spread=spread, tls=tls):
+                    code, figures, errors = self.load(port, '--loops', 3, *tls, connections=16,
+                                                      size=1000, depth=4)
+                    self.assertEqual((code, errors), (0, ''))
+                    self.assertGreaterEqual(figures['total_messages'], 16 * 4)
+                    self.assertEqual(figures['errors'], 0)
+                self.end(server)
+
+    def test_ManyLoopsAnswerOnUnixSockets(self):
+        path = self.directory() / 's'
+        server = self.start('ferry-bench', 'serve', '--transport', 'unix', '--path', path,
+                            '--loops', 2)
+        self.assertEqual(server.line(), f'listening on unix:{path}')
+        code, figures, errors = self.load(None, '--transport', 'unix', '--path', path, '--loops', 2,
+                                          connections=8)
+        self.assertEqual((code, errors), (0, ''))
+        self.assertGreaterEqual(figures['total_messages'], 8)
+        self.end(server)
+
+    def test_NoLoopWaitsForOneThatCannotConnect(self):
+        with socket.socket() as unused:
+            unused.bind(('127.0.0.1', 0))
+            code, _, errors = self.load(unused.getsockname()[1], '--loops', 2, connections=4)
+        self.assertEqual(code, 1)
+        self.assertIn('refused', errors)
+
     LOADS = [(8, 64, 1), (2, 512, 64), (3, 70_001, 2), (1, 1, 1000)]
 
     def check_loads(self, port, *arguments):

@@ -52,6 +52,17 @@ class CommandLine(harness.ProgramTest):
         self.check_refused('ferry-proxy', [*PROXY, '--colour'], '--colour')
         self.check_refused('ferry-proxy', [*PROXY, 'stray'], 'stray')
 
+    def test_LoopsThatMakeNoSenseAreRefused(self):
+        self.check_refused('ferry-bench', [*LOAD, '--loops', '2'], '--connections')
+        self.check_refused('ferry-bench', [*LOAD, '--loops', '0'], '--loops')
+        serve = ['serve', '--port', '0']
+        self.check_refused('ferry-bench', [*serve, '--loops', '0'], '--loops')
+        self.check_refused('ferry-bench', [*serve, '--spread', 'reuse_port'], '--loops')
+        self.check_refused('ferry-bench', [*serve, '--loops', '2', '--spread', 'even'], '--spread')
+        self.check_refused('ferry-bench', [*serve, '--transport', 'udp', '--loops', '2'], '--loops')
+        self.check_refused('ferry-bench', ['serve', '--transport', 'unix', '--path', 'x', '--loops',
+                                           '2', '--spread', 'reuse_port'], 'for tcp')
+
     def test_MissingArgumentsAreNamed(self):
         self.check_refused('ferry-bench', ['serve'], '--port')
         for option in LOAD[1::2]:
@@ -77,7 +88,8 @@ class CommandLine(harness.ProgramTest):
         self.check_refused('ferry-bench', ['serve', '--port', '0', '--api', 'magic'], '--api')
         for option in ['--connect-timeout', '--idle-timeout', '--half-close-linger',
                        '--drain-timeout', '--max-connections', '--max-handshakes',
-                       '--handshake-timeout', '--max-sessions', '--session-idle']:
+                       '--handshake-timeout', '--max-sessions', '--session-idle',
+                       '--loops', '--rate', '--max-per-address']:
             for value in ['-1', 'x', 'nan']:
                 self.check_refused('ferry-proxy', [*PROXY, option, value], option)
 
@@ -98,6 +110,7 @@ class CommandLine(harness.ProgramTest):
                 (['churn', '--port', 1, '--connections', 1, '--seconds', 1, '--transport', 'udp'],
                  '--transport'),
                 (['serve', '--transport', 'udp', '--port', 0, '--message', 1], '--message'),
+                (['serve', '--transport', 'udp', '--port', 0, '--loops', 2], '--loops'),
                 (['serve', '--port', 0, '--tls-cert', 'c', '--tls-key', 'k'], '--tls')]:
             self.check_refused('ferry-bench', arguments, mentioned)
         for pipes in ['', '0', '0:', ':1', '0:1,', '0:1,2', '0-1', '-1:1', 'x:y', '0:1:2']:
@@ -126,7 +139,9 @@ class CommandLine(harness.ProgramTest):
                 ([*PROXY, '--ca', 'c'], '--to-tls'), ([*PROXY, '--sni', 'n'], '--to-tls'),
                 (['--listen', ':0', '--to', 'unix:/x', '--to-tls'], '--sni'),
                 ([*udp[:2], *PROXY[2:]], 'udp'), ([*PROXY[:2], *udp[2:]], 'udp'),
-                ([*udp, '--to-tls'], 'TLS'), ([*udp, '--tls-cert', 'c', '--tls-key', 'k'], 'TLS')]:
+                ([*udp, '--to-tls'], 'TLS'), ([*udp, '--loops', '2'], '--loops'),
+                ([*udp, '--rate', '1'], '--rate'),
+                ([*PROXY, '--loops', '2', '--traffic-log', 'f'], '--traffic-log'), ([*udp, '--tls-cert', 'c', '--tls-key', 'k'], 'TLS')]:
             self.check_refused('ferry-proxy', arguments, mentioned)
 
     def test_CertificatesThatAreNotThereAreNamed(self):

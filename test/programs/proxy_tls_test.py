@@ -214,6 +214,38 @@ class Traffic(TlsProxyTest):
             self.end(proxy, accepted=30, broken=0, truncated=0, bad_handshakes=0)
 
 
+class Loops(TlsProxyTest):
+    def test_SeveralLoopsShareACertificateAndItsSuccessor(self):
+        folder = self.directory()
+        shutil.copy(self.certificate, folder / 'c')
+        shutil.copy(self.key, folder / 'k')
+        inner, port = self.proxy(self.echo_server(), '--loops', 2, '--tls-cert', folder / 'c',
+                                 '--tls-key', folder / 'k')
+        outer, port = self.proxy(f'127.0.0.1:{port}', '--loops', 2, *self.dialing())
+        file = self.directory() / 'figures.json'
+        loading = self.in_thread(self.run_program, 'ferry-bench', 'load', '--port', port,
+                                 '--connections', 20, '--size', 512, '--depth', 16, '--seconds', 0.5,
+                                 '--json', file)
+        for number in range(1, 6):
+            inner.signal(signal.SIGHUP)
+            wait_until(lambda: inner.stderr().count('read again') == number)
+        code, _, errors = loading()
+        self.assertEqual((code, errors), (0, ''))
+        total = json.loads(file.read_text())['total_messages'] * 512
+        for proxy in [outer, inner]:
+            self.wait_for(proxy, 'active', 0)
+            self.end(proxy, accepted=20, broken=0, to_upstream=total, to_client=total)
+
+    def test_BadHandshakesAreCounted(self):
+        proxy, port = self.proxy(self.echo_server(), '--loops', 2, *self.serving())
+        for _ in range(6):
+            bad = self.connect(port)
+            bad.sendall(b'GET / HTTP/1.0\r\n\r\n')
+            bad.close()
+        self.wait_for(proxy, 'bad_handshakes', 6)
+        self.check_echo(self.over_tls(self.connect(port), 'client'))
+
+
 class Upstream(TlsProxyTest):
     def check_refused(self, proxy, port, listener, *said, certificate=None, key=None):
         client = self.connect(port)
@@ -299,32 +331,38 @@ class Clients(TlsProxyTest):
         self.wait_for(proxy, 'bad_handshakes', 1)
         self.end(proxy, accepted=0)
 
-    def test_StalledHandshakesAreLimitedInTimeAndNumber(self):
-        proxy, port = self.proxy(self.echo_server(), *self.serving(), '--handshake-timeout', '1',
-                                 '--max-handshakes', 2)
-        idle = proxy.descriptors()
-        stalled = [self.connect(port) for _ in range(2)]
+    def stall(self, proxy, port, count):
+        """So many clients, from each of which the proxy has the beginning of a handshake."""
+        before = proxy.descriptors()
+        stalled = [self.connect(port) for _ in range(count)]
         for sock in stalled:
             sock.sendall(b'\x16')
-        wait_until(lambda: proxy.descriptors() == idle + 2)
-        extra = self.connect(port)
-        extra.sendall(b'\x16')
-        with self.assertRaises(ConnectionResetError):
-            extra.sendall(receive_all(extra) + b'\x16')
-            receive_all(extra)
-            extra.sendall(b'\x16')
-        for sock in stalled:
-            try:
-                receive_all(sock)
-            except ConnectionResetError:
-                pass
+        wait_until(lambda: proxy.descriptors() == before + count)
+        return stalled
+
+    def test_StalledHandshakesAreLimitedInTime(self):
+        proxy, port = self.proxy(self.echo_server(), *self.serving(), '--handshake-timeout', '0.5')
+        idle = proxy.descriptors()
+        self.stall(proxy, port, 3)
         self.wait_for(proxy, 'bad_handshakes', 3)
+        self.assertIn('imed out', proxy.stderr())
+        wait_until(lambda: proxy.descriptors() == idle)
+        self.end(proxy, accepted=0)
+
+    def test_HandshakesAreLimitedInNumber(self):
+        proxy, port = self.proxy(self.echo_server(), *self.serving(), '--max-handshakes', 2)
         good = self.tls_client(port)
         self.check_echo(good)
-        good.close()
-        self.wait_for(proxy, 'active', 0)
-        self.assertEqual(proxy.descriptors(), idle)
-        self.end(proxy, accepted=1)
+        stalled = self.stall(proxy, port, 2)
+        for number in range(1, 4):
+            self.connect(port)
+            self.wait_for(proxy, 'bad_handshakes', number)
+        self.assertIn('Too many', proxy.stderr())
+        self.check_echo(good)  # which is through
+        for sock in stalled:
+            sock.close()
+        self.wait_for(proxy, 'bad_handshakes', 5)
+        self.check_echo(self.tls_client(port))
 
     def test_NewCertificatesComeAtSighup(self):
         folder = self.directory()

@@ -15,8 +15,8 @@ template <class Base>
 class Echo : public Base, public PipeUser {
  public:
   void connection_made(std::shared_ptr<Transport> transport) override {
-    reader_ = std::move(transport);
-    if (!writer_) writer_ = reader_;
+    reader_ = transport.get();
+    if (!writer_) writer_ = std::move(transport);
   }
   void pause_writing() override { reader_->pause_reading(); }
   void resume_writing() override { reader_->resume_reading(); }
@@ -35,7 +35,7 @@ class Echo : public Base, public PipeUser {
   }
 
  private:
-  std::shared_ptr<Transport> reader_;
+  Transport* reader_ = nullptr;        // the loop's, until connection_lost
   std::shared_ptr<Transport> writer_;  // the same one, but for pipes
 };
 

@@ -37,7 +37,7 @@ void StreamTransport::on_readable(FdWatch::ReadEvent event) {
 /// Nobody will read what is written here.
 void StreamTransport::on_reader_gone() {
   if (ending_) return;
-  if (get_write_buffer_size() > 0 || file_) return fail(system_error_code(EPIPE), "write");
+  if (get_write_buffer_size() > 0 || sending_file()) return fail(system_error_code(EPIPE), "write");
   closing_ = true;
   end_soon();
 }

@@ -18,12 +18,13 @@ constexpr std::uint64_t kBytesPerTurn = 4 * 1024 * 1024;
 
 void StreamTransport::send_file(std::unique_ptr<FileSending> file) {
   if (corked_ && !loop().gather_buffer().empty()) send_gathered();
-  file_ = std::move(file);
+  rare().file = std::move(file);
   writing_reserved_ = true;
   if (closing_) return end_file(error().code);  // what was gathered could not be sent
-  file_->result.set_cancel_hook([weak = std::weak_ptr(self_)] {
+  rare_->file->result.set_cancel_hook([weak = std::weak_ptr(self_)] {
     const auto transport = weak.lock();
-    if (transport && transport->file_) transport->end_file(make_error_code(errc::cancelled));
+    if (transport && transport->sending_file())
+      transport->end_file(make_error_code(errc::cancelled));
   });
   if (nothing_queued()) send_more_of_file();
 }
@@ -31,30 +32,30 @@ void StreamTransport::send_file(std::unique_ptr<FileSending> file) {
 /// As much as the socket takes; for when nothing else waits to be sent.
 void StreamTransport::send_more_of_file() {
   Kernel& kernel = loop().kernel();
-  for (const std::uint64_t begun = file_->sent; file_->left > 0;) {
-    if (file_->sent - begun >= kBytesPerTurn) {
+  for (const std::uint64_t begun = rare_->file->sent; rare_->file->left > 0;) {
+    if (rare_->file->sent - begun >= kBytesPerTurn) {
       write_armed_ = true;
       return watch_->arm(Direction::write, FdWatch::Arm::if_ready);
     }
-    const auto most = static_cast<std::size_t>(std::min(file_->left, kBytesPerTurn));
-    const IoResult r = kernel.send_file(fd_, file_->file->get(), file_->next, most);
+    const auto most = static_cast<std::size_t>(std::min(rare_->file->left, kBytesPerTurn));
+    const IoResult r = kernel.send_file(fd_, rare_->file->file->get(), rare_->file->next, most);
     if (r.would_block()) return await_writable();
-    if (file_->sent == 0 && refuses_sendfile(r)) return send_file_by_reading();
+    if (rare_->file->sent == 0 && refuses_sendfile(r)) return send_file_by_reading();
     if (!r.ok()) return is_connection_error(r) ? fail(r.code(), "sendfile") : end_file(r.code());
     if (r.value == 0) break;  // the end of the file
-    file_->advance(r.count());
+    rare_->file->advance(r.count());
   }
   end_file({});
 }
 
 void StreamTransport::send_file_by_reading() {
-  if (!file_->fallback) return end_file(system_error_code(EOPNOTSUPP));
-  FileSender::start(self_, this, std::move(file_));
+  if (!rare_->file->fallback) return end_file(system_error_code(EOPNOTSUPP));
+  FileSender::start(self_, this, std::move(rare_->file));
 }
 
 /// No callback comes from inside. No code: all is sent.
 void StreamTransport::end_file(std::error_code code) {
-  const auto file = std::move(file_);
+  const auto file = std::move(rare_->file);
   writing_reserved_ = false;
   file->finish(loop(), code, peername_);
   if (closing_) return;

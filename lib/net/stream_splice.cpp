@@ -18,8 +18,8 @@ bool refused(const IoResult& r) noexcept {
 }  // namespace
 
 StreamSplice& StreamTransport::splice() {
-  if (!splice_) splice_ = std::make_unique<StreamSplice>();
-  return *splice_;
+  if (!rare().splice) rare().splice = std::make_unique<StreamSplice>();
+  return *rare_->splice;
 }
 
 void StreamTransport::splice_to(std::shared_ptr<StreamTransport> sink, SpliceWatcher& watcher) {
@@ -28,37 +28,37 @@ void StreamTransport::splice_to(std::shared_ptr<StreamTransport> sink, SpliceWat
   if (at_sink.source) at_sink.source->stop_splicing();
   at_sink.source = this;
   splice().sink = std::move(sink);
-  splice_->watcher = &watcher;
+  rare_->splice->watcher = &watcher;
   splicing_ = true;
 }
 
 void StreamTransport::stop_splicing() {
   if (!splicing_) return;
   splicing_ = false;
-  splice_->watcher = nullptr;
-  std::exchange(splice_->sink, nullptr)->splice_->source = nullptr;
-  if (!std::exchange(splice_->unsure, false)) return;
+  rare_->splice->watcher = nullptr;
+  std::exchange(rare_->splice->sink, nullptr)->rare_->splice->source = nullptr;
+  if (!std::exchange(rare_->splice->unsure, false)) return;
   readable_ = true;
   if (is_reading()) read_later();
 }
 
 /// The other protocol knows nothing of either end of it.
 void StreamTransport::forget_splicing() {
-  if (!splice_) return;
+  if (!rare_ || !rare_->splice) return;
   stop_splicing();
-  if (splice_->source) splice_->source->stop_splicing();
+  if (rare_->splice->source) rare_->splice->source->stop_splicing();
 }
 
 /// Passes on what is there, as far as a pipe holds it.
 StreamTransport::Spliced StreamTransport::splice_some() {
-  const auto sink = splice_->sink;
-  SpliceWatcher& watcher = *splice_->watcher;
+  const auto sink = rare_->splice->sink;
+  SpliceWatcher& watcher = *rare_->splice->watcher;
   if (!sink->takes_splice()) {
     stop_splicing();
     return Spliced::by_copying;
   }
   if (!sink->queue_.empty()) return Spliced::by_copying;  // it must come behind that
-  PooledPipe& pipe = sink->splice_->pipe;
+  PooledPipe& pipe = sink->rare_->splice->pipe;
   if (!pipe) pipe = loop().pipe_pool().take();
   if (!pipe) {
     stop_splicing();
@@ -70,7 +70,7 @@ StreamTransport::Spliced StreamTransport::splice_some() {
   if (!r.ok() || r.value == 0) {
     if (!sink->piped_) sink->drop_pipe();
     if (r.would_block()) {
-      splice_->unsure = sink->piped_;
+      rare_->splice->unsure = sink->piped_;
       return Spliced::nothing;
     }
     if (refused(r)) {
@@ -94,8 +94,8 @@ StreamTransport::Spliced StreamTransport::splice_some() {
 
 /// True if the pipe is empty now, false if the socket is full or broken.
 bool StreamTransport::send_pipe() {
-  while (splice_->pipe.held() > 0) {
-    const IoResult r = splice_->pipe.empty_into(fd_);
+  while (rare_->splice->pipe.held() > 0) {
+    const IoResult r = rare_->splice->pipe.empty_into(fd_);
     if (r.would_block()) {
       await_writable();
       return false;
@@ -112,7 +112,7 @@ bool StreamTransport::send_pipe() {
 
 /// What was to be spliced must be copied after all: moves it to the front of the queue.
 bool StreamTransport::unpipe() {
-  StreamSplice& s = *splice_;
+  StreamSplice& s = *rare_->splice;
   const WriteQueue behind = std::exchange(queue_, WriteQueue());
   const MutableBytes buffer = loop().receive_buffer();
   unpoison(buffer);
@@ -131,7 +131,7 @@ bool StreamTransport::unpipe() {
   behind.copy_to(queue_);
   if (s.source) {
     StreamTransport& source = *s.source;
-    SpliceWatcher& watcher = *source.splice_->watcher;
+    SpliceWatcher& watcher = *source.rare_->splice->watcher;
     source.stop_splicing();
     watcher.on_splice_ended(/*never=*/true);
   }
@@ -142,13 +142,13 @@ bool StreamTransport::unpipe() {
 /// What it holds is lost; empty, it is there for others.
 void StreamTransport::drop_pipe() {
   piped_ = false;
-  splice_->pipe = {};
+  rare_->splice->pipe = {};
 }
 
 /// The last byte went out of the pipe: there is room for what may have been left behind.
 void StreamTransport::source_may_go_on() {
-  StreamTransport* const source = splice_->source;
-  if (!source || !std::exchange(source->splice_->unsure, false)) return;
+  StreamTransport* const source = rare_->splice->source;
+  if (!source || !std::exchange(source->rare_->splice->unsure, false)) return;
   source->readable_ = true;
   if (source->is_reading()) source->read_later();
 }

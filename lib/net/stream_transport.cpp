@@ -64,7 +64,7 @@ void StreamTransport::make_connection(Function<void()> made) {
 void StreamTransport::close() {
   if (closing_) return;
   closing_ = true;
-  if (file_) end_file(system_error_code(ECONNABORTED));
+  if (sending_file()) end_file(system_error_code(ECONNABORTED));
   if (!corked_ && nothing_queued()) end_soon();
 }
 
@@ -75,7 +75,7 @@ void StreamTransport::abort() {
   queue_.clear();
   if (piped_) drop_pipe();
   if (corked_) loop().gather_buffer().clear();
-  if (file_) end_file(error_ ? error_->code : system_error_code(ECONNABORTED));
+  if (sending_file()) end_file(failed() ? rare_->error.code : system_error_code(ECONNABORTED));
   end_soon();
 }
 
@@ -96,15 +96,15 @@ void StreamTransport::end_soon() {
 void StreamTransport::lose() {
   if (lost()) return;
   const auto self = self_;
-  if (!error_ && !aborted_ && ends_.socket && ends_.reads) discard_input();
+  if (!failed() && !aborted_ && ends_.socket && ends_.reads) discard_input();
   if (self.use_count() > 2) sockname();  // somebody may still ask
   // What it writes now is dropped; it must not be called again by way of flow control either.
   closing_ = ending_ = true;
   if (slot_.made()) slot_.connection_lost(*this, error().code);
   queue_.clear();
-  if (file_) end_file(error().code);  // the loop closes
+  if (sending_file()) end_file(error().code);  // the loop closes
   forget_splicing();
-  splice_.reset();
+  if (rare_) rare_->splice.reset();
   piped_ = false;
   watch_.reset();
   loop().release_descriptor(fd_);
@@ -167,20 +167,21 @@ void StreamTransport::leave_clients() {
 
 const Error& StreamTransport::error() const noexcept {
   static const Error none;
-  return error_ ? *error_ : none;
+  return failed() ? rare_->error : none;
 }
 
 void StreamTransport::set_error(std::error_code code, const char* operation) {
-  error_ = std::make_unique<Error>(Error{code, operation, peername_});
+  rare().error = Error{code, operation, peername_};
 }
 
 // Asked for when it is first needed, or else just before the descriptor closes: few ever look.
 const Address& StreamTransport::sockname() const noexcept {
-  if (!sockname_) {
-    sockname_ = std::make_unique<Address>();
-    if (fd_ >= 0) loop().kernel().local_address(fd_, *sockname_);
+  std::optional<Address>& name = rare().sockname;
+  if (!name) {
+    name.emplace();
+    if (fd_ >= 0) loop().kernel().local_address(fd_, *name);
   }
-  return *sockname_;
+  return *name;
 }
 
 void StreamTransport::set_protocol(std::shared_ptr<Protocol> protocol) {

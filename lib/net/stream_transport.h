@@ -1,8 +1,7 @@
 #pragma once
 
 #include "connection_set.h"
-#include "file_sending.h"
-#include "stream_splice.h"
+#include "stream_rare.h"
 #include "write_queue.h"
 
 #include <ferry/flow_control.h>
@@ -126,6 +125,13 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   void on_eof();
   void read_later();
 
+  StreamRare& rare() const {
+    if (!rare_) rare_ = std::make_unique<StreamRare>();
+    return *rare_;
+  }
+  bool failed() const noexcept { return rare_ && rare_->error; }
+  bool sending_file() const noexcept { return rare_ && rare_->file; }
+
   // -- both without copying (stream_splice.cpp)
   enum class Spliced {
     passed_on,
@@ -147,7 +153,7 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   // -- writing (stream_write.cpp)
   bool nothing_queued() const noexcept { return queue_.empty() && !piped_; }
   std::size_t queued() const noexcept {
-    return queue_.size() + (piped_ ? splice_->pipe.held() : 0);
+    return queue_.size() + (piped_ ? rare_->splice->pipe.held() : 0);
   }
   IoResult transmit(std::span<const BytesView> pieces);
   bool accepts_writes();
@@ -183,18 +189,15 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   bool corked_ : 1 = false;  // one of our callbacks runs: writes are gathered
   bool write_armed_ : 1 = false;
   bool writing_reserved_ : 1 = false;  // a file is being sent
-  bool splicing_ : 1 = false;          // what is read goes to splice_->sink
-  bool piped_ : 1 = false;             // splice_->pipe holds bytes, which go before the queue
+  bool splicing_ : 1 = false;          // what is read goes to splice().sink
+  bool piped_ : 1 = false;             // splice().pipe holds bytes, which go before the queue
   StreamEnds ends_;
   FdWatchPtr watch_;
   WriteQueue queue_;
-  std::unique_ptr<FileSending> file_;  // to be sent after the queue
   [[no_unique_address]] FlowControl flow_;
   int fd_;  // -1: lost, connection_lost has returned and the loop may be gone
   Address peername_;
-  std::unique_ptr<StreamSplice> splice_;
-  mutable std::unique_ptr<Address> sockname_;
-  std::unique_ptr<Error> error_;
+  mutable std::unique_ptr<StreamRare> rare_;  // made when the first of it is needed
 
   std::shared_ptr<StreamTransport>
       self_;  // the loop's ownership, until connection_lost has returned

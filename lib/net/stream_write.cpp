@@ -147,8 +147,8 @@ void StreamTransport::on_writable() {
   write_armed_ = false;
   send_queue();
   if (ending_) return;
-  if (splice_ && nothing_queued()) source_may_go_on();
-  if (file_) {
+  if (rare_ && rare_->splice && nothing_queued()) source_may_go_on();
+  if (sending_file()) {
     if (nothing_queued()) send_more_of_file();
     return;
   }

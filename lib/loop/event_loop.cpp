@@ -129,6 +129,7 @@ void EventLoop::close() {
   if (s.running) throw std::logic_error("close: the event loop is running");
   if (s.closing) return;
   s.closing = true;
+  if (extension_) extension_->on_loop_close();
   while (LoopResource* resource = s.resources) {
     resource->leave_loop();
     resource->on_loop_close();
@@ -366,6 +367,7 @@ LoopStats EventLoop::stats() const {
   stats.operations = s.resource_counts[static_cast<std::size_t>(LoopResource::Kind::operation)];
   stats.futures = s.future_count;
   stats.signal_handlers = s.signals.size();
+  stats.tasks = extension_ ? extension_->task_count() : 0;
   stats.turns = s.turns;
   stats.callbacks = ready_.taken();
   return stats;

@@ -57,6 +57,12 @@ std::exception_ptr FutureState::exception() {
   return exception_;
 }
 
+std::exception_ptr FutureState::failure() {
+  if (status_ == Status::cancelled) return std::make_exception_ptr(CancelledError(cancel_message_));
+  retrieved_ = true;
+  return exception_;
+}
+
 void FutureState::check_pending() const {
   if (done()) throw InvalidStateError("the future is done already");
 }

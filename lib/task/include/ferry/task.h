@@ -65,7 +65,7 @@ struct TaskOptions {
 /// what the coroutine returns or throws. Copies are handles to the same. The loop owns the task
 /// until it is done: dropping the handle neither stops nor cancels it.
 /// https://docs.python.org/3/library/asyncio-task.html#task-object
-template <class T>
+template <class T = void>
 class Task : public Future<T> {
  public:
   Task() noexcept = default;

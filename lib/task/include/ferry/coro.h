@@ -40,16 +40,13 @@ class CoroPromiseBase {
  public:
   std::suspend_always initial_suspend() const noexcept { return {}; }
 
-  /// The end: back to who awaits. If that one is still on the stack, having started us just now, it
-  /// goes on by itself: a loop of awaits that never wait must not nest.
+  /// The end: back to who awaits.
   struct FinalAwaiter {
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) const noexcept {
-      CoroPromiseBase& promise = ended.promise();
-      promise.ended_ = true;
-      if (promise.started_inline_ || !promise.awaited_by_) return std::noop_coroutine();
-      return promise.awaited_by_;
+      ended.promise().ended_ = true;
+      return ended.promise().rest();
     }
     void await_resume() const noexcept {}
   };
@@ -60,7 +57,7 @@ class CoroPromiseBase {
   CoroAwaiter<T> await_transform(Coro<T>&& coro,
                                  SourceLocation where = SourceLocation::current()) noexcept {
     where_ = where;
-    return CoroAwaiter<T>(std::move(coro), *this);
+    return CoroAwaiter<T>(std::move(coro));
   }
   template <class Awaitable>
   auto await_transform(Awaitable&& awaitable, SourceLocation where = SourceLocation::current()) {
@@ -84,10 +81,30 @@ class CoroPromiseBase {
   bool ended() const noexcept { return ended_; }
   std::exception_ptr take_exception() noexcept { return std::exchange(exception_, nullptr); }
 
- protected:
-  template <class T>
-  friend class CoroAwaiter;
+  /// Runs `callee`, which this one awaits, until it rests. False if it has done so before this
+  /// returns; else it resumes `caller` when it does.
+  template <class Promise>
+  bool call(std::coroutine_handle<Promise> callee, std::coroutine_handle<> caller) {
+    CoroPromiseBase& promise = callee.promise();
+    awaits_ = &promise;
+    promise.awaited_by_ = caller;
+    promise.rested_ = false;
+    promise.inside_call_ = true;
+    callee.resume();
+    promise.inside_call_ = false;
+    return !promise.rested_;
+  }
+  /// What was awaited by `call` is over.
+  void returned() noexcept { awaits_ = nullptr; }
 
+ protected:
+  /// Comes to rest: who goes on? Whoever awaits us; unless it has called us just now and is still
+  /// on the stack, where it goes on by itself: a loop of awaits that never wait must not nest.
+  std::coroutine_handle<> rest() noexcept {
+    rested_ = true;
+    if (inside_call_ || !awaited_by_) return std::noop_coroutine();
+    return awaited_by_;
+  }
   void rethrow() {
     if (exception_) [[unlikely]]
       std::rethrow_exception(std::exchange(exception_, nullptr));
@@ -98,7 +115,8 @@ class CoroPromiseBase {
   std::exception_ptr exception_;
   const CoroPromiseBase* awaits_ = nullptr;
   SourceLocation where_;
-  bool started_inline_ = false;
+  bool inside_call_ = false;
+  bool rested_ = false;
   bool ended_ = false;
 };
 
@@ -187,29 +205,22 @@ inline Coro<void> CoroPromise<void>::get_return_object() noexcept {
 template <class T>
 class CoroAwaiter {
  public:
-  CoroAwaiter(Coro<T> callee, CoroPromiseBase& caller) noexcept
-      : callee_(std::move(callee)), caller_(&caller) {}
+  explicit CoroAwaiter(Coro<T> callee) noexcept : callee_(std::move(callee)) {}
 
   bool await_ready() const noexcept { return false; }
-  /// False: it came to its end without waiting, and the caller goes on at once.
-  bool await_suspend(std::coroutine_handle<> caller) {
-    CoroPromiseBase& callee = callee_.handle().promise();
-    caller_->awaits_ = &callee;
-    callee.awaited_by_ = caller;
-    callee.started_inline_ = true;
-    callee_.handle().resume();
-    if (callee.ended_) return false;
-    callee.started_inline_ = false;
-    return true;
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) {
+    caller_ = &caller.promise();
+    return caller_->call(callee_.handle(), caller);
   }
   T await_resume() {
-    caller_->awaits_ = nullptr;
+    caller_->returned();
     return callee_.handle().promise().take();
   }
 
  private:
   Coro<T> callee_;
-  CoroPromiseBase* caller_;
+  CoroPromiseBase* caller_ = nullptr;
 };
 
 /// True for Coro<T>. (asyncio.iscoroutine)

@@ -65,7 +65,9 @@ class FramePool {
   static constexpr std::size_t kClasses = 32;  // up to 2 KiB
   static constexpr std::uint32_t kMostKept = 1024;
 
-  static constexpr std::size_t index(std::size_t size) noexcept { return (size - 1) / kGrain; }
+  static constexpr std::size_t index(std::size_t size) noexcept {
+    return (size - 1) / kGrain;
+  }
   static void* allocate_slowly(std::size_t size);
   static void deallocate_slowly(void* memory, std::size_t size) noexcept;
 

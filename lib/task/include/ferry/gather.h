@@ -157,18 +157,18 @@ auto gather_tuple(std::tuple<Future<T>...> futures) {
   EventLoop& loop = loop_of(futures);
   std::vector<AnyFuture> children;
   std::apply([&](const auto&... each) { (children.push_back(each), ...); }, futures);
-  return start_gather<Results>(
-      loop, std::move(futures), std::move(children), kReturnExceptions, [](Futures& done) {
-        return std::apply(
-            [](const auto&... each) {
-              if constexpr (kReturnExceptions) {
-                return Results(outcome(each)...);
-              } else {
-                return Results(stored_value(each)...);
-              }
-            },
-            done);
-      });
+  return start_gather<Results>(loop, std::move(futures), std::move(children), kReturnExceptions,
+                               [](Futures& done) {
+                                 return std::apply(
+                                     [](const auto&... each) {
+                                       if constexpr (kReturnExceptions) {
+                                         return Results(outcome(each)...);
+                                       } else {
+                                         return Results(stored_value(each)...);
+                                       }
+                                     },
+                                     done);
+                               });
 }
 
 template <bool kReturnExceptions, class T>

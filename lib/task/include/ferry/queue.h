@@ -138,7 +138,7 @@ class Queue final : public QueueBase {
     bool await_ready() { return !queue_.items_empty(); }
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> coroutine) {
-      slow_.emplace(queue_.wait_for_item(), coroutine.promise());
+      slow_.emplace(queue_.wait_for_item());
       return slow_->await_suspend(coroutine);
     }
     T await_resume() {

@@ -91,8 +91,7 @@ class TaskGroup {
 /// `co_await task_group(body, arguments...)`: a group, and `body(group, arguments...)` in it. A
 /// coroutine lambda must capture nothing: give it arguments.
 template <class Body, class... Args>
-auto task_group(Body body, Args... args)
-    -> std::invoke_result_t<Body&, TaskGroup&, Args...> {
+auto task_group(Body body, Args... args) -> std::invoke_result_t<Body&, TaskGroup&, Args...> {
   TaskGroup group;
   co_return co_await group.run(body(group, std::move(args)...));
 }

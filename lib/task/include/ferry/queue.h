@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <deque>
-#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -64,10 +63,10 @@ class PriorityItems {
  public:
   void push(T item) {
     items_.push_back(std::move(item));
-    std::push_heap(items_.begin(), items_.end(), std::greater<>());
+    std::push_heap(items_.begin(), items_.end(), later);
   }
   T pop() {
-    std::pop_heap(items_.begin(), items_.end(), std::greater<>());
+    std::pop_heap(items_.begin(), items_.end(), later);
     T item = std::move(items_.back());
     items_.pop_back();
     return item;
@@ -75,6 +74,8 @@ class PriorityItems {
   std::size_t size() const noexcept { return items_.size(); }
 
  private:
+  static bool later(const T& a, const T& b) { return b < a; }
+
   std::vector<T> items_;
 };
 

@@ -38,20 +38,22 @@ Coro<std::size_t> Barrier::wait() {
       }
     }
   };
-  const std::size_t index = count_;
   const Inside inside(*this);
   if (count_ == parties_) {
+    next_index_ = 0;
     set(State::draining);
-  } else {
-    while (state_ == State::filling) co_await Change(waiters_);
-    if (state_ == State::broken) throw BrokenBarrierError("the barrier was aborted");
-    if (state_ == State::resetting) throw BrokenBarrierError("the barrier was reset");
+    co_return parties_ - 1;
   }
-  co_return index;
+  while (state_ == State::filling) co_await Change(waiters_);
+  if (state_ == State::broken) throw BrokenBarrierError("the barrier was aborted");
+  if (state_ == State::resetting) throw BrokenBarrierError("the barrier was reset");
+  // Counted on the way out: who came before a waiter that was cancelled would share its number.
+  co_return next_index_++;
 }
 
 void Barrier::reset() {
-  set(count_ > 0 && state_ != State::draining ? State::resetting : State::filling);
+  if (state_ == State::draining) return;  // it is as new when they have left
+  set(count_ > 0 ? State::resetting : State::filling);
 }
 
 void Barrier::abort() {

@@ -24,7 +24,7 @@ class Barrier {
   /// Waits until all are here; gives each another number from 0 on. Who comes while the last round
   /// leaves waits for the next. A task that is cancelled just leaves. Throws BrokenBarrierError.
   Coro<std::size_t> wait();
-  /// Those who wait get BrokenBarrierError; then it is as new.
+  /// Those who wait get BrokenBarrierError; then it is as new. A round that is complete leaves.
   void reset();
   /// All get BrokenBarrierError, from now on until `reset`.
   void abort();
@@ -40,6 +40,7 @@ class Barrier {
 
   std::size_t parties_;
   std::size_t count_ = 0;
+  std::size_t next_index_ = 0;  // of the round that leaves
   State state_ = State::filling;
   WaitList waiters_;
 };

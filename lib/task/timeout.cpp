@@ -16,8 +16,15 @@ void Timeout::enter() {
 }
 
 void Timeout::arm() {
+  soon_.cancel();
   if (!when_) {
     timer_.reset();
+    return;
+  }
+  if (*when_ <= task_->loop().time()) {
+    // Not by a timer: it would come after waits of a turn.
+    timer_.reset();
+    soon_ = task_->loop().call_soon([this] { expire(); });
     return;
   }
   if (!timer_) timer_.emplace(task_->loop(), [this] { expire(); });
@@ -31,6 +38,7 @@ void Timeout::expire() {
 
 void Timeout::leave(std::exception_ptr failure) {
   timer_.reset();
+  soon_.cancel();
   TaskCore& task = *std::exchange(task_, nullptr);
   if (state_ == State::active) {
     state_ = State::left;
@@ -82,7 +90,12 @@ class Ended final : public Suspension {
   void await_resume() { resumed(); }
 
  private:
-  bool cancel(std::string_view message) override { return future_.cancel(message); }
+  /// Waits on, for the end; then throws, whatever the future has come to.
+  bool cancel(std::string_view message) override {
+    if (!future_.cancel(message)) return false;
+    cancelled_with(message);
+    return true;
+  }
   FutureState* awaited() const noexcept override { return &future_; }
 
   FutureState& future_;  // held by who waits

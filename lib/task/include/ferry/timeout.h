@@ -65,6 +65,7 @@ class Timeout {
   TaskCore* task_ = nullptr;  // while active
   int cancelling_ = 0;        // of the task, at the beginning
   std::optional<Timer> timer_;
+  Handle soon_;  // in its place, when the time is over already
 };
 
 /// `co_await timeout(5s, fetch(url))`.

@@ -1,7 +1,5 @@
 #include <ferry/task_group.h>
 
-#include <algorithm>
-
 namespace ferry {
 
 class TaskGroup::AllEnded final : public WaitNode {
@@ -50,8 +48,8 @@ void TaskGroup::check_open() const {
 }
 
 void TaskGroup::add(const AnyFuture& task) {
-  tasks_.push_back(task);
-  task.state()->add_done_callback([this](FutureState& state) { task_done(AnyFuture(&state)); });
+  const auto place = tasks_.insert(tasks_.end(), task);
+  task.state()->add_done_callback([this, place](FutureState&) { task_done(place); });
   // An eager first step may have cancelled the group already.
   if (cancelling_) task.cancel();
 }
@@ -63,7 +61,10 @@ void TaskGroup::enter() {
   entered_ = true;
   parent_ = task;
   loop_ = &task->loop();
-  if (cancelled_) cancel_parent();
+  if (cancelled_) {
+    cancel_tasks();
+    cancel_parent();
+  }
 }
 
 void TaskGroup::cancel_parent() {
@@ -74,7 +75,7 @@ void TaskGroup::cancel_parent() {
 
 void TaskGroup::cancel_tasks() {
   cancelling_ = true;
-  for (const AnyFuture& task : std::vector<AnyFuture>(tasks_)) task.cancel();
+  for (const AnyFuture& task : std::list<AnyFuture>(tasks_)) task.cancel();
 }
 
 void TaskGroup::cancel() {
@@ -86,8 +87,9 @@ void TaskGroup::cancel() {
   if (!leaving_) cancel_parent();
 }
 
-void TaskGroup::task_done(const AnyFuture& task) {
-  tasks_.erase(std::find(tasks_.begin(), tasks_.end(), task));
+void TaskGroup::task_done(std::list<AnyFuture>::iterator place) {
+  const AnyFuture task = std::move(*place);
+  tasks_.erase(place);
   const std::exception_ptr failure = task.cancelled() ? nullptr : task.failure();
   if (leaving_ && tasks_.empty()) waiters_.wake_all();
   if (!failure) return;

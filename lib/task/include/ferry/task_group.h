@@ -4,6 +4,7 @@
 #include <ferry/exception_group.h>
 #include <ferry/wait_list.h>
 
+#include <list>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -69,7 +70,7 @@ class TaskGroup {
   void add(const AnyFuture& task);
   void enter();
   Coro<> leave(std::exception_ptr body_failure);
-  void task_done(const AnyFuture& task);
+  void task_done(std::list<AnyFuture>::iterator place);
   void cancel_tasks();
   void cancel_parent();
   static bool is_cancellation(const std::exception_ptr& exception);
@@ -77,7 +78,7 @@ class TaskGroup {
 
   EventLoop* loop_ = nullptr;
   TaskCore* parent_ = nullptr;  // from `run` to its end
-  std::vector<AnyFuture> tasks_;
+  std::list<AnyFuture> tasks_;  // not ended
   std::vector<std::exception_ptr> errors_;
   std::exception_ptr exit_;  // a LoopExit
   WaitList waiters_;         // the parent, while it waits for the rest

@@ -1,17 +1,16 @@
 #include <ferry/gather.h>
 
-#include <algorithm>
+#include <unordered_set>
 
 namespace ferry {
 
 void GatherCore::watch(std::vector<AnyFuture> children) {
+  std::unordered_set<const FutureState*> seen;
   for (AnyFuture& child : children) {
     if (child.state()->loop() != future_.loop()) {
       throw std::invalid_argument("gather: futures of different event loops");
     }
-    if (std::find(children_.begin(), children_.end(), child) == children_.end()) {
-      children_.push_back(std::move(child));
-    }
+    if (seen.insert(child.state()).second) children_.push_back(std::move(child));
   }
   pending_ = children_.size();
   if (pending_ == 0) return finish();

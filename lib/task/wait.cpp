@@ -23,11 +23,11 @@ class EnoughDone final : public Suspension {
     }
     for (const AnyFuture& future : futures_) {
       if (future.done()) continue;
-      const auto callback = future.state()->add_done_callback([this](FutureState&) {
-        if (enough()) end();
-      });
+      const auto callback =
+          future.state()->add_done_callback([this](FutureState& done) { one_done(done); });
       callbacks_.emplace_back(future, callback);
     }
+    pending_ = callbacks_.size();
     suspend(coroutine);
   }
   void await_resume() {
@@ -41,6 +41,10 @@ class EnoughDone final : public Suspension {
     cancelled_with(message);
     wake();
     return true;
+  }
+  void one_done(const FutureState& done) {
+    --pending_;
+    if (pending_ == 0 || is_enough(done)) end();
   }
   /// Ends the wait; in a turn of its own, so that all that finished with this one are counted.
   void end() {
@@ -60,19 +64,23 @@ class EnoughDone final : public Suspension {
     for (const AnyFuture& future : futures_) {
       if (!future.done()) {
         all = false;
-      } else if (options_.return_when == ReturnWhen::first_completed) {
-        return true;
-      } else if (options_.return_when == ReturnWhen::first_exception && !future.cancelled() &&
-                 future.state()->failed()) {
+      } else if (is_enough(*future.state())) {
         return true;
       }
     }
     return all;
   }
+  /// That this one is done is enough.
+  bool is_enough(const FutureState& done) const {
+    if (options_.return_when == ReturnWhen::first_completed) return true;
+    return options_.return_when == ReturnWhen::first_exception &&
+           done.status() != FutureState::Status::cancelled && done.failed();
+  }
 
   const std::vector<AnyFuture>& futures_;  // of wait_until
   const WaitOptions& options_;
   std::vector<std::pair<AnyFuture, FutureState::CallbackId>> callbacks_;
+  std::size_t pending_ = 0;
   std::optional<Timer> timer_;
 };
 

@@ -11,11 +11,13 @@ void WaitNode::wait(WaitList& list, std::coroutine_handle<> coroutine) {
   previous_ = list.last_;
   (list.last_ ? list.last_->next_ : list.first_) = this;
   list.last_ = this;
+  if (!list.sleeping_) list.sleeping_ = this;
   suspend(coroutine);
 }
 
 void WaitNode::unlink() noexcept {
   if (!list_) return;
+  if (list_->sleeping_ == this) list_->sleeping_ = next_;
   (previous_ ? previous_->next_ : list_->first_) = next_;
   (next_ ? next_->previous_ : list_->last_) = previous_;
   list_ = nullptr;
@@ -40,27 +42,21 @@ std::size_t WaitList::size() const noexcept {
   return count;
 }
 
-void WaitList::wake(WaitNode& node) {
-  node.woken_ = true;
-  node.wake();
-}
-
 void WaitList::wake_first() {
-  if (first_ && !first_->woken_) wake(*first_);
+  if (first_ && !first_->woken_) wake_next();
 }
 
 bool WaitList::wake_next() {
-  for (WaitNode* node = first_; node; node = node->next_) {
-    if (node->woken_) continue;
-    wake(*node);
-    return true;
-  }
-  return false;
+  if (!sleeping_) return false;
+  WaitNode& node = *sleeping_;
+  sleeping_ = node.next_;
+  node.woken_ = true;
+  node.wake();
+  return true;
 }
 
 void WaitList::wake_all() {
-  for (WaitNode* node = first_; node; node = node->next_) {
-    if (!node->woken_) wake(*node);
+  while (wake_next()) {
   }
 }
 

@@ -52,10 +52,9 @@ class WaitList {
 
  private:
   friend class WaitNode;
-  void wake(WaitNode& node);
-
   WaitNode* first_ = nullptr;
   WaitNode* last_ = nullptr;
+  WaitNode* sleeping_ = nullptr;  // the first not woken: those before it are, those behind are not
 };
 
 }  // namespace ferry

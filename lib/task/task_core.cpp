@@ -22,8 +22,14 @@ int TaskCore::uncancel() noexcept {
 }
 
 bool TaskCore::request_cancel(std::string_view message) {
+  if (passing_on_cancel_) return false;  // tasks that await each other in a circle
   ++cancelling_;
-  if (waiting_ && waiting_->cancel(message)) return true;
+  if (waiting_) {
+    passing_on_cancel_ = true;
+    const bool taken = waiting_->cancel(message);
+    passing_on_cancel_ = false;
+    if (taken) return true;
+  }
   must_cancel_ = true;
   cancel_message_ = message;
   return true;

@@ -40,6 +40,8 @@ std::vector<TaskCore*> TaskList::all() const {
 }
 
 void TaskList::on_loop_close() {
+  // Nobody is to be woken any more by what the destructors do: release a lock, cancel a task.
+  for (TaskCore* task = first_; task; task = task->next_) task->waiting_ = nullptr;
   while (TaskCore* const task = first_) {
     remove(*task);
     ExceptionContext context;
@@ -47,7 +49,6 @@ void TaskList::on_loop_close() {
     context.where = task->created();
     context.future = task->future_;
     loop_->run_callback([&] { loop_->call_exception_handler(context); });
-    task->waiting_ = nullptr;
     task->destroy_coroutine();
     task->future_->release();
   }

@@ -30,7 +30,7 @@ class FutureAwaiter final : public Suspension {
       throw std::logic_error("a task cannot await itself");
     }
     suspend(coroutine);
-    callback_ = future_.add_done_callback([this] { resume_now(); });
+    if (waiting()) callback_ = future_.add_done_callback([this] { resume_now(); });
   }
   decltype(auto) await_resume() {
     resumed();
@@ -44,7 +44,15 @@ class FutureAwaiter final : public Suspension {
   }
 
  private:
-  bool cancel(std::string_view message) override { return future_.state()->cancel(message); }
+  bool cancel(std::string_view message) override {
+    if (future_.state()->cancel(message)) return true;
+    if (future_.done()) return false;
+    // A task that waits for this one: somebody has to let go.
+    future_.remove_done_callback(callback_);
+    cancelled_with(message);
+    wake();
+    return true;
+  }
   FutureState* awaited() const noexcept override { return future_.state(); }
 
   Future<T> future_;

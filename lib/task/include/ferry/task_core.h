@@ -76,6 +76,7 @@ class TaskCore {
   std::uint64_t number_;
   int cancelling_ = 0;
   bool must_cancel_ = false;
+  bool passing_on_cancel_ = false;
   std::string cancel_message_;
   std::string name_;
   SourceLocation created_;
@@ -98,7 +99,7 @@ inline void Suspension::suspend(std::coroutine_handle<> coroutine) {
 }
 
 inline void Suspension::wake() {
-  task_->wake();
+  if (waiting()) task_->wake();  // else the loop closes
 }
 
 inline void Suspension::resume_now() {

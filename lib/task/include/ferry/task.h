@@ -44,7 +44,11 @@ class TaskCell final : public FutureCell<T>, public TaskCore {
       if constexpr (std::is_void_v<T>) {
         this->set_value();
       } else {
-        this->set_value(promise.take());
+        try {
+          this->set_value(promise.take());
+        } catch (...) {  // the value's own
+          this->fail(std::current_exception());
+        }
       }
     }
   }
@@ -54,8 +58,10 @@ class TaskCell final : public FutureCell<T>, public TaskCore {
   Coro<T> coro_;
 };
 
+/// Nothing in it needs a destructor: g++ 12 destroys an aggregate twice that is made inside a
+/// co_await expression, as in `co_await create_task(work())`.
 struct TaskOptions {
-  std::string name{};  ///< Empty: "Task-" and a number.
+  std::string_view name{};  ///< Copied. Empty: "Task-" and a number.
   /// Run it at once, in place, up to where it first waits (asyncio's eager tasks); if it never
   /// waits, it is done when create_task returns. Only while the loop runs.
   bool eager = false;
@@ -143,7 +149,14 @@ std::vector<TaskCore*> all_tasks();
 template <class T>
 T run_until_complete(EventLoop& loop, Coro<T> coro,
                      SourceLocation where = SourceLocation::current()) {
-  return loop.run_until_complete(Future<T>(create_task(loop, std::move(coro), {}, where)));
+  const Future<T> future(create_task(loop, std::move(coro), {}, where));
+  try {
+    return loop.run_until_complete(future);
+  } catch (...) {
+    // A LoopExit comes from the loop: that it is the task's exception too need not be reported.
+    if (future.done()) static_cast<void>(future.state()->failure());
+    throw;
+  }
 }
 
 template <class T>

@@ -110,8 +110,7 @@ TEST_P(Gather, C0168_TheFirstFailureEndsItAndTheOthersRunOn) {
 
 TEST_P(Gather, C0169_ASecondFailureIsNotReported) {
   const auto body = [](Log* log) -> Coro<> {
-    auto gathering =
-        gather(noted_failure(0ms, "first", log), noted_failure(1ms, "second", log));
+    auto gathering = gather(noted_failure(0ms, "first", log), noted_failure(1ms, "second", log));
     try {
       co_await gathering;
     } catch (const TestError& e) {

@@ -58,7 +58,8 @@ TEST_P(Timeouts, WorkThatTakesTooLongIsCancelledAndTimeoutErrorThrown) {
 
 TEST_P(Timeouts, TheValueOfTheWorkComesThrough) {
   const auto body = []() -> Coro<int> {
-    const std::unique_ptr<int> box = co_await timeout(1h, value_after(1ms, std::make_unique<int>(3)));
+    const std::unique_ptr<int> box =
+        co_await timeout(1h, value_after(1ms, std::make_unique<int>(3)));
     const int more = co_await timeout_at(std::nullopt, value_after(0s, 4));
     co_return *box * 10 + more;
   };
@@ -187,7 +188,9 @@ TEST_P(Timeouts, C0242_ACancellationFromOutsideIsOne) {
 }
 
 TEST_P(Timeouts, C0244_WhoHandlesTheTimeoutIsNotCancelled) {
-  const auto body = []() -> Coro<std::string> { co_return co_await ending(timeout(1ms, swallow())); };
+  const auto body = []() -> Coro<std::string> {
+    co_return co_await ending(timeout(1ms, swallow()));
+  };
   const auto limited = []() -> Coro<std::string> {
     co_return co_await ending(timeout(1ms, sleep_for(1h)));
   };

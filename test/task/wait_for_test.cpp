@@ -42,7 +42,8 @@ TEST_P(WaitFor, WhatIsDoneInTimeGivesItsValue) {
     const int a = co_await wait_for(value_after(1ms, 1), 10s);
     const Task<int> task = create_task(value_after(1ms, 2));
     const int b = co_await wait_for(task, 10s);
-    const std::unique_ptr<int> c = co_await wait_for(value_after(0s, std::make_unique<int>(3)), 10s);
+    const std::unique_ptr<int> c =
+        co_await wait_for(value_after(0s, std::make_unique<int>(3)), 10s);
     co_await wait_for(sleep_for(0s), std::nullopt);
     co_return a * 100 + b * 10 + *c;
   };

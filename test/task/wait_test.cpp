@@ -32,8 +32,7 @@ TEST_P(Waiting, ForAllGivesThemInTheirOrder) {
 
 TEST_P(Waiting, FailuresAreNotThrown) {
   const auto body = []() -> Coro<> {
-    const WaitResult<Task<>> result =
-        co_await wait(list<Task<>>(create_task(fail_after(0s, "x"))));
+    const WaitResult<Task<>> result = co_await wait(list<Task<>>(create_task(fail_after(0s, "x"))));
     EXPECT_EQ(failure_text(result.done.at(0)), "x");
   };
   run(body());
@@ -120,8 +119,7 @@ TEST_P(Waiting, WhenTheTimeIsOverWhatIsDoneIsGivenAndNothingCancelled) {
   const auto body = []() -> Coro<> {
     const Task<> slow = create_task(sleep_for(1h));
     const Task<> fast = create_task(sleep_for(0s));
-    const WaitResult<Task<>> result =
-        co_await wait(list<Task<>>(slow, fast), {.timeout = 5ms});
+    const WaitResult<Task<>> result = co_await wait(list<Task<>>(slow, fast), {.timeout = 5ms});
     EXPECT_EQ(result.done.size(), 1u);
     EXPECT_EQ(result.pending.size(), 1u);
     EXPECT_EQ(slow.cancelling(), 0);

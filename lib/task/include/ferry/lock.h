@@ -19,7 +19,13 @@ class [[nodiscard]] ScopedLock {
     std::swap(lockable_, other.lockable_);
     return *this;
   }
-  ~ScopedLock() { release(); }
+  ~ScopedLock() {
+    try {
+      release();
+    } catch (const std::logic_error&) {
+      // Not held: a task that waits for a Condition is destroyed with its loop.
+    }
+  }
   /// Before the end of the scope.
   void release() {
     if (lockable_) std::exchange(lockable_, nullptr)->release();

@@ -162,6 +162,7 @@ TEST_P(Gather, ACancelledChildIsAFailureAndTheGatheringIsNotCancelled) {
     EXPECT_FALSE(gathering.cancelled());
   };
   run(body());
+  run_until([this] { return loop().stats().tasks == 0; });
 }
 
 TEST_P(Gather, C0172_CancellingItCancelsAllAndWaitsForTheirEnds) {

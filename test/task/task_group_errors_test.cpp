@@ -288,9 +288,10 @@ TEST_P(GroupErrors, TheGroupCanBeSearchedAndSplit) {
     ADD_FAILURE() << "it did not fail";
   } catch (const ExceptionGroup& group) {
     Log found;
-    EXPECT_EQ(group.for_each<TestError>([&](const TestError& e) { found.push_back(e.what()); }),
-              found.size());
-    EXPECT_EQ(found.size(), 1u);
+    const std::size_t count =
+        group.for_each<TestError>([&](const TestError& e) { found.push_back(e.what()); });
+    EXPECT_EQ(count, 1u);
+    EXPECT_EQ(found, (Log{"deep"}));
     const auto [tests, rest] = group.split<TestError>();
     EXPECT_EQ(tests.size(), 1u);
     EXPECT_EQ(rest.size(), 1u);

@@ -198,7 +198,7 @@ TEST_P(Groups, C0229_CancelInTheBody) {
   };
   Log log;
   run(outer(body, &log));
-  EXPECT_EQ(log, (Log{"body", "task", "after"}));
+  EXPECT_EQ(log, (Log{"task", "body", "after"}));
 }
 
 TEST_P(Groups, C0229_CancelInATask) {

@@ -181,6 +181,40 @@ TEST_P(CompilerRules, AnAwaitInATryBlockAndARethrowAfterItKeepTheException) {
   EXPECT_EQ(alive, 0);
 }
 
+/// Options as those of connections: an aggregate that needs a destructor.
+struct Options {
+  std::shared_ptr<Alive> alive{};
+  int number = 0;
+};
+Future<int> number_of(EventLoop& loop, const Options& options = Options()) {
+  Future<int> future(loop);
+  loop.call_soon([future, number = options.number] { future.set_result(number); });
+  return future;
+}
+
+TEST_P(CompilerRules, OptionsInBracesAreNamedBeforeTheAwait) {
+  const auto body = [](EventLoop* loop, int* alive) -> Coro<int> {
+    const Options options{.alive = std::make_shared<Alive>(*alive), .number = 4};
+    const int four = co_await number_of(*loop, options);
+    EXPECT_EQ(options.alive.use_count(), 1);
+    // By default: made with parentheses, not with braces.
+    const int none = co_await number_of(*loop);
+    co_return four + none;
+  };
+  int alive = 0;
+  EXPECT_EQ(run(body(&loop(), &alive)), 4);
+  EXPECT_EQ(alive, 0);
+}
+
+TEST_P(CompilerRules, AListInBracesIsNamedBeforeTheAwait) {
+  const auto body = []() -> Coro<int> {
+    std::vector<Task<int>> tasks{create_task(value_after(0s, 1)), create_task(value_after(0s, 2))};
+    const std::vector<int> values = co_await gather(std::move(tasks));
+    co_return values[0] * 10 + values[1];
+  };
+  EXPECT_EQ(run(body()), 12);
+}
+
 TEST_P(CompilerRules, CreateTaskMayStandInTheAwait) {
   // An aggregate with a destructor among the arguments would be destroyed twice, even a default
   // one: so TaskOptions has none.

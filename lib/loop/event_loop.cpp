@@ -147,10 +147,10 @@ void EventLoop::close() {
   s.timers.clear();
   {
     // Nothing will ever be called, and futures that wait for each other must not keep each other.
-    std::vector<std::vector<FutureState::Entry>> callbacks;
+    std::vector<FutureState::Callbacks> callbacks;
     std::vector<Function<void()>> hooks;
     for (FutureState* future = s.futures; future; future = future->next_) {
-      callbacks.push_back(std::exchange(future->callbacks_, {}));
+      callbacks.push_back(future->take_callbacks());
       hooks.push_back(std::exchange(future->cancel_hook_, nullptr));
     }
   }

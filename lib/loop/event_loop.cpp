@@ -142,6 +142,7 @@ void EventLoop::close() {
     letters.swap(s.mailbox->letters);
   }
   s.descriptors.clear();
+  s.pipes.clear();
   while (!s.signals.empty()) remove_signal_handler(s.signals.begin()->first);
   ready_.clear();
   s.timers.clear();
@@ -324,6 +325,10 @@ bool EventLoop::remove_writer(int fd) {
   if (state_->closed()) return false;
   check_descriptor("remove_writer", fd);
   return state_->descriptors.remove(fd, Direction::write);
+}
+
+PipePool& EventLoop::pipe_pool() noexcept {
+  return state_->pipes;
 }
 
 void EventLoop::check_descriptor(const char* what, int fd) const {

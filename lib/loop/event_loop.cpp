@@ -129,6 +129,7 @@ void EventLoop::close() {
   if (s.running) throw std::logic_error("close: the event loop is running");
   if (s.closing) return;
   s.closing = true;
+  if (extension_) extension_->on_loop_close();
   while (LoopResource* resource = s.resources) {
     resource->leave_loop();
     resource->on_loop_close();
@@ -147,10 +148,10 @@ void EventLoop::close() {
   s.timers.clear();
   {
     // Nothing will ever be called, and futures that wait for each other must not keep each other.
-    std::vector<std::vector<FutureState::Entry>> callbacks;
+    std::vector<FutureState::Callbacks> callbacks;
     std::vector<Function<void()>> hooks;
     for (FutureState* future = s.futures; future; future = future->next_) {
-      callbacks.push_back(std::exchange(future->callbacks_, {}));
+      callbacks.push_back(future->take_callbacks());
       hooks.push_back(std::exchange(future->cancel_hook_, nullptr));
     }
   }
@@ -371,6 +372,7 @@ LoopStats EventLoop::stats() const {
   stats.operations = s.resource_counts[static_cast<std::size_t>(LoopResource::Kind::operation)];
   stats.futures = s.future_count;
   stats.signal_handlers = s.signals.size();
+  stats.tasks = extension_ ? extension_->task_count() : 0;
   stats.turns = s.turns;
   stats.callbacks = ready_.taken();
   return stats;

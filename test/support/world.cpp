@@ -76,6 +76,7 @@ void LoopFixture::check_nothing_left() {
   EXPECT_EQ(stats.jobs, 0u) << "jobs left after close";
   EXPECT_EQ(stats.operations, 0u) << "operations left after close";
   EXPECT_EQ(stats.signal_handlers, 0u) << "signal handlers left after close";
+  EXPECT_EQ(stats.tasks, 0u) << "tasks left after close";
   if (!sim_) return;
   const testing::SimStats sim = sim_->stats();
   EXPECT_EQ(sim.open_sockets, 0u) << "simulated sockets leaked";

@@ -65,6 +65,7 @@ struct LoopStats {
   std::size_t jobs = 0;        ///< run_in_executor calls and look-ups under way.
   std::size_t operations = 0;  ///< Other things under way: connects, relays.
   std::size_t signal_handlers = 0;
+  std::size_t tasks = 0;  ///< Tasks that are not done.
   std::uint64_t turns = 0;      ///< Batches of ready callbacks run so far.
   std::uint64_t callbacks = 0;  ///< Ready callbacks run so far.
 };
@@ -95,6 +96,19 @@ class LoopResource {
   LoopResource* next_ = nullptr;
   LoopResource** link_ = nullptr;
   Kind kind_;
+};
+
+/// What a layer above keeps for each loop.
+class LoopExtension {
+ public:
+  LoopExtension() = default;
+  LoopExtension(const LoopExtension&) = delete;
+  LoopExtension& operator=(const LoopExtension&) = delete;
+  virtual ~LoopExtension() = default;
+  /// The loop closes: before its transports, servers and jobs hear of it.
+  virtual void on_loop_close() = 0;
+  /// For LoopStats::tasks.
+  virtual std::size_t task_count() const noexcept = 0;
 };
 
 /// The end of a loop that other threads may hold. It outlives the loop.
@@ -266,6 +280,8 @@ class EventLoop final : private Kernel::Client {
   }
   /// The one buffer that gathers what the connection whose callback runs writes; empty in between.
   Buffer& gather_buffer() noexcept { return gather_buffer_; }
+  /// The task layer's; null until it first needs it.
+  std::unique_ptr<LoopExtension>& extension() noexcept { return extension_; }
   /// Pipes to splice through (ferry/pipe_pool.h).
   PipePool& pipe_pool() noexcept;
   /// Marks `fd` as a transport's, which add_reader and its kin refuse to touch.
@@ -329,6 +345,7 @@ class EventLoop final : private Kernel::Client {
   std::unique_ptr<std::byte[]> receive_buffer_;
   std::unique_ptr<std::byte[]> datagram_buffer_;
   Buffer gather_buffer_;
+  std::unique_ptr<LoopExtension> extension_;
 };
 
 template <class F>

@@ -35,9 +35,15 @@ class FutureState {
   /// Null once the loop is gone.
   EventLoop* loop() const noexcept { return loop_; }
 
-  bool cancel(std::string_view message);
+  /// Virtual for futures that are more than a result: a task, a gathering of others.
+  virtual bool cancel(std::string_view message);
   void set_exception(std::exception_ptr exception);
   std::exception_ptr exception();
+  /// The same as a question: null while pending and if there is a value; a CancelledError if
+  /// cancelled. The exception counts as retrieved.
+  std::exception_ptr failure();
+  /// Done by an exception. Does not count as retrieving it.
+  bool failed() const noexcept { return exception_ != nullptr; }
   CallbackId add_done_callback(Callback callback);
   std::size_t remove_done_callback(CallbackId id);
   void set_cancel_hook(Function<void()> hook) { cancel_hook_ = std::move(hook); }
@@ -57,11 +63,21 @@ class FutureState {
  private:
   friend class EventLoop;
   struct Entry {
-    CallbackId id;
+    CallbackId id = 0;
     Callback callback;
   };
+  /// Most futures have one: it takes no allocation.
+  struct Callbacks {
+    Entry first;  // empty only if `more` is
+    std::vector<Entry> more;
+  };
+  class Reference;
 
+  void schedule_callbacks();
+  void run_callbacks();
+  void run_entries(std::vector<Entry> entries);
   void schedule(std::vector<Entry> entries);
+  Callbacks take_callbacks() noexcept;
   void last_reference_gone() noexcept;
   /// The loop is gone: nothing will ever be called.
   void orphan() noexcept;
@@ -74,7 +90,7 @@ class FutureState {
   Status status_ = Status::pending;
   bool retrieved_ = false;
   CallbackId next_id_ = 1;
-  std::vector<Entry> callbacks_;
+  Callbacks callbacks_;  // until they have been called
   Function<void()> cancel_hook_;
   std::exception_ptr exception_;
   std::string cancel_message_;
@@ -84,7 +100,7 @@ class FutureState {
 struct Nothing {};
 
 template <class T>
-class FutureCell final : public FutureState {
+class FutureCell : public FutureState {
  public:
   using Value = std::conditional_t<std::is_void_v<T>, Nothing, T>;
   using FutureState::FutureState;
@@ -117,6 +133,10 @@ class [[nodiscard]] Future {
   Future() noexcept = default;
   /// A pending one; the same as `loop.create_future<T>()`.
   explicit Future(EventLoop& loop) : Future(new FutureCell<T>(loop)) {}
+  /// For the layers above: another handle to `state`; null makes no future.
+  explicit Future(FutureCell<T>* state) noexcept : state_(state) {
+    if (state_) state_->retain();
+  }
   Future(const Future& other) noexcept : Future(other.state_) {}
   Future(Future&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
   Future& operator=(Future other) noexcept {
@@ -194,13 +214,13 @@ class [[nodiscard]] Future {
     throw std::logic_error("the future's event loop is gone");
   }
 
+  /// For the layers above: what the handle points at.
+  FutureCell<T>* state() const noexcept { return state_; }
+
   friend bool operator==(const Future& a, const Future& b) noexcept { return a.state_ == b.state_; }
 
  private:
   friend class EventLoop;
-  explicit Future(FutureCell<T>* state) noexcept : state_(state) {
-    if (state_) state_->retain();
-  }
 
   FutureCell<T>* state_ = nullptr;
 };

@@ -1,0 +1,34 @@
+#include <ferry/frame_pool.h>
+
+namespace ferry {
+
+/// Made by the thread's first request, so that the lists themselves need no construction.
+struct FramePool::Drain {
+  ~Drain() {
+    for (std::size_t place = 0; place < kClasses; ++place) {
+      List& list = lists_[place];
+      list.used = false;
+      while (Block* block = list.first) {
+        list.first = block->next;
+        ::operator delete(block, (place + 1) * kGrain);
+      }
+      list.count = 0;
+    }
+  }
+};
+
+void* FramePool::allocate_slowly(std::size_t size) {
+  const std::size_t place = index(size);
+  if (place >= kClasses) return ::operator new(size);
+  static thread_local Drain drain;
+  static_cast<void>(drain);
+  lists_[place].used = true;
+  return ::operator new((place + 1) * kGrain);
+}
+
+void FramePool::deallocate_slowly(void* memory, std::size_t size) noexcept {
+  const std::size_t place = index(size);
+  ::operator delete(memory, place >= kClasses ? size : (place + 1) * kGrain);
+}
+
+}  // namespace ferry

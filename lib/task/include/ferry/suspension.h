@@ -1,0 +1,52 @@
+#pragma once
+
+#include <coroutine>
+#include <string_view>
+
+namespace ferry {
+
+class FutureState;
+class TaskCore;
+
+/// For those who write awaitables: what a task is waiting for. An awaiter derives from it, calls
+/// `suspend` in await_suspend, has `wake` called by whoever ends the wait, and calls `resumed`
+/// first thing in await_resume. It lives in the frame of the coroutine that awaits, and is
+/// destroyed with it if the loop closes: then it must take itself off all lists.
+class Suspension {
+ public:
+  Suspension() = default;
+  Suspension(const Suspension&) = delete;
+  Suspension& operator=(const Suspension&) = delete;
+
+  /// Asked by Task::cancel: stop waiting, and wake the task so that a CancelledError comes out of
+  /// the wait. False if it has been woken already; then `resumed` throws all the same.
+  virtual bool cancel(std::string_view message) = 0;
+  /// The future it waits for, if it is one. For call graphs.
+  virtual FutureState* awaited() const noexcept { return nullptr; }
+
+ protected:
+  ~Suspension() = default;
+
+  /// Makes the current task wait. Throws std::logic_error if there is none.
+  void suspend(std::coroutine_handle<> coroutine);
+  /// Has the loop go on with the task, in a callback of its own. Once.
+  void wake();
+  /// The same at once: for who is in a callback of its own already.
+  void resume_now();
+  /// In `cancel`, before the wake: what `resumed` will throw.
+  void cancelled_with(std::string_view message);
+  /// `cancelled_with` was called.
+  bool cancelled() const noexcept { return cancelled_; }
+  /// Throws CancelledError if the wait was cancelled, or the task after the wake.
+  void resumed();
+  /// `suspend` was called, and neither `wake` nor `resume_now`.
+  bool waiting() const noexcept;
+  TaskCore* task() const noexcept { return task_; }
+
+ private:
+  friend class TaskCore;
+  TaskCore* task_ = nullptr;  // from `suspend` on
+  bool cancelled_ = false;
+};
+
+}  // namespace ferry

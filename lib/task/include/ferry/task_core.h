@@ -1,0 +1,124 @@
+#pragma once
+
+#include <ferry/coro.h>
+#include <ferry/event_loop.h>
+#include <ferry/suspension.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace ferry {
+
+/// What all tasks are, whatever their result: a coroutine that the loop drives, step by step. Use
+/// Task<T>.
+class TaskCore {
+ public:
+  TaskCore(const TaskCore&) = delete;
+  TaskCore& operator=(const TaskCore&) = delete;
+
+  /// The task whose step runs on this thread; null outside of one.
+  static TaskCore* current() noexcept { return current_; }
+
+  EventLoop& loop() const noexcept { return *loop_; }
+  /// The same task as a future.
+  FutureState& future() const noexcept { return *future_; }
+  std::string name() const;
+  void set_name(std::string_view name) { name_ = name; }
+  /// Requests of cancellation that nobody took back.
+  int cancelling() const noexcept { return cancelling_; }
+  int uncancel() noexcept;
+  /// Where create_task was called.
+  const SourceLocation& created() const noexcept { return created_; }
+  /// The outermost of its coroutines; null when it is done.
+  virtual const CoroPromiseBase* coroutine() const noexcept = 0;
+  /// What it waits for; null while it runs, or is about to.
+  const Suspension* waiting_for() const noexcept { return waiting_; }
+
+ protected:
+  TaskCore(EventLoop& loop, FutureState& future, SourceLocation where);
+  ~TaskCore() = default;
+
+  /// The first step: from the loop, or, eagerly, right now.
+  void start(std::coroutine_handle<> beginning, bool eager);
+  /// Task::cancel, while it is not done.
+  bool request_cancel(std::string_view message);
+  /// The coroutine is at its end: makes the future done with what it left.
+  virtual void complete() = 0;
+  /// The coroutine did not begin and is not to, or the loop closes.
+  virtual void destroy_coroutine() noexcept = 0;
+  /// The future's own cancel, past the task's.
+  virtual void finish_cancelled(const std::string& message) = 0;
+
+  /// For `complete`: the coroutine was left by an exception.
+  void fail(std::exception_ptr exception);
+  /// For `complete`: true, and the task is cancelled, if that was asked for in its last step.
+  bool cancelled_at_the_end();
+
+ private:
+  friend class Suspension;
+  friend class TaskList;
+
+  void step();
+  void first_step();
+  void wake();
+  void take_cancellation();  // throws
+  void leave() noexcept;
+
+  static inline thread_local constinit TaskCore* current_ = nullptr;
+
+  EventLoop* loop_;
+  FutureState* future_;
+  std::coroutine_handle<> resume_;  // where to go on; null until the first step
+  Suspension* waiting_ = nullptr;
+  TaskCore* next_ = nullptr;
+  TaskCore** link_ = nullptr;  // in the loop's list until it is done
+  std::uint64_t number_;
+  int cancelling_ = 0;
+  bool must_cancel_ = false;
+  bool passing_on_cancel_ = false;
+  std::string cancel_message_;
+  std::string name_;
+  SourceLocation created_;
+};
+
+inline void TaskCore::wake() {
+  waiting_ = nullptr;
+  loop_->call_soon([this] { step(); });
+}
+
+inline void Suspension::suspend(std::coroutine_handle<> coroutine) {
+  TaskCore* const task = TaskCore::current_;
+  if (!task) [[unlikely]]
+    throw std::logic_error("co_await outside of a task");
+  task_ = task;
+  task->resume_ = coroutine;
+  task->waiting_ = this;
+  if (task->must_cancel_ && cancel(task->cancel_message_)) [[unlikely]]
+    task->must_cancel_ = false;
+}
+
+inline void Suspension::wake() {
+  if (waiting()) task_->wake();  // else the loop closes
+}
+
+inline void Suspension::resume_now() {
+  task_->waiting_ = nullptr;
+  task_->step();
+}
+
+inline void Suspension::cancelled_with(std::string_view message) {
+  cancelled_ = true;
+  task_->cancel_message_ = message;
+}
+
+inline void Suspension::resumed() {
+  if (task_ && (cancelled_ || task_->must_cancel_)) [[unlikely]]
+    task_->take_cancellation();
+}
+
+inline bool Suspension::waiting() const noexcept {
+  return task_ && task_->waiting_ == this;
+}
+
+}  // namespace ferry

@@ -1,0 +1,57 @@
+#include "task_list.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ferry {
+
+TaskList& TaskList::of(EventLoop& loop) {
+  std::unique_ptr<LoopExtension>& place = loop.extension();
+  if (!place) [[unlikely]] {
+    if (loop.is_closed()) throw std::logic_error("create_task: the event loop is closed");
+    place.reset(new TaskList(loop));
+  }
+  return static_cast<TaskList&>(*place);
+}
+
+std::uint64_t TaskList::add(TaskCore& task) noexcept {
+  task.next_ = first_;
+  if (first_) first_->link_ = &task.next_;
+  task.link_ = &first_;
+  first_ = &task;
+  ++count_;
+  return ++last_number_;
+}
+
+void TaskList::remove(TaskCore& task) noexcept {
+  if (!task.link_) return;
+  *task.link_ = task.next_;
+  if (task.next_) task.next_->link_ = task.link_;
+  task.link_ = nullptr;
+  --of(*task.loop_).count_;
+}
+
+std::vector<TaskCore*> TaskList::all() const {
+  std::vector<TaskCore*> tasks;
+  tasks.reserve(count_);
+  for (TaskCore* task = first_; task; task = task->next_) tasks.push_back(task);
+  std::reverse(tasks.begin(), tasks.end());
+  return tasks;
+}
+
+void TaskList::on_loop_close() {
+  // Nobody is to be woken any more by what the destructors do: release a lock, cancel a task.
+  for (TaskCore* task = first_; task; task = task->next_) task->waiting_ = nullptr;
+  while (TaskCore* const task = first_) {
+    remove(*task);
+    ExceptionContext context;
+    context.message = "Task was destroyed but it is pending: " + task->name();
+    context.where = task->created();
+    context.future = task->future_;
+    loop_->run_callback([&] { loop_->call_exception_handler(context); });
+    task->destroy_coroutine();
+    task->future_->release();
+  }
+}
+
+}  // namespace ferry

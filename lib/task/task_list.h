@@ -1,0 +1,33 @@
+#pragma once
+
+#include <ferry/task_core.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace ferry {
+
+/// The tasks of a loop that are not done. The loop owns them by it.
+class TaskList final : public LoopExtension {
+ public:
+  static TaskList& of(EventLoop& loop);
+
+  /// Gives the task its number.
+  std::uint64_t add(TaskCore& task) noexcept;
+  static void remove(TaskCore& task) noexcept;
+  std::vector<TaskCore*> all() const;
+
+  /// What is left is destroyed where it stands, with a word to the exception handler.
+  void on_loop_close() override;
+  std::size_t task_count() const noexcept override { return count_; }
+
+ private:
+  explicit TaskList(EventLoop& loop) : loop_(&loop) {}
+
+  EventLoop* loop_;
+  TaskCore* first_ = nullptr;
+  std::size_t count_ = 0;
+  std::uint64_t last_number_ = 0;
+};
+
+}  // namespace ferry

@@ -26,28 +26,51 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BASELINE = 'epoll'
-SERVERS = {  # name: program, arguments
-    'ferry': ('ferry-bench', ['serve']),
-    'ferry-buffered': ('ferry-bench', ['serve', '--api', 'buffered']),
-    'epoll': ('peers/epoll_echo', []),
-    'libuv': ('peers/uv_echo', []),
-    'asio-callbacks': ('peers/asio_callbacks_echo', []),
-    'asio-coroutines': ('peers/asio_coroutines_echo', []),
-    'libevent': ('peers/libevent_echo', []),
+SERVERS = {  # transport: name: program, arguments
+    'tcp': {
+        'ferry': ('ferry-bench', ['serve']),
+        'ferry-buffered': ('ferry-bench', ['serve', '--api', 'buffered']),
+        'epoll': ('peers/epoll_echo', []),
+        'libuv': ('peers/uv_echo', []),
+        'asio-callbacks': ('peers/asio_callbacks_echo', []),
+        'asio-coroutines': ('peers/asio_coroutines_echo', []),
+        'libevent': ('peers/libevent_echo', []),
+    },
+    'tls': {  # all are given the same certificate
+        'ferry': ('ferry-bench', ['serve', '--tls']),
+        'openssl': ('peers/openssl_echo', []),
+        'asio-callbacks': ('peers/asio_tls_echo', []),
+    },
+    'udp': {
+        'ferry': ('ferry-bench', ['serve', '--transport', 'udp']),
+        'ferry-unsegmented': ('ferry-bench',
+                              ['serve', '--transport', 'udp', '--segmentation', 0]),
+        'epoll': ('peers/epoll_udp_echo', []),
+        'epoll-segmented': ('peers/epoll_udp_echo', ['--segmentation', 1]),
+        'libuv': ('peers/uv_udp_echo', []),
+        'asio-callbacks': ('peers/asio_udp_echo', []),
+    },
 }
-UDP_SERVERS = {  # under the same names, for the workloads of that transport
-    'ferry': ('ferry-bench', ['serve', '--transport', 'udp']),
-    'epoll': ('peers/epoll_udp_echo', []),
-    'libuv': ('peers/uv_udp_echo', []),
-    'asio-callbacks': ('peers/asio_udp_echo', []),
-}
-DEFAULT_SERVERS = [name for name in SERVERS if name != 'ferry-buffered']
+BASELINES = {'tcp': 'epoll', 'tls': 'openssl', 'udp': 'epoll'}  # what the ratios are to
+SERVER_NAMES = list(dict.fromkeys(name for known in SERVERS.values() for name in known))
+DEFAULT_SERVERS = [name for name in SERVER_NAMES if name != 'ferry-buffered']
+# Beside what is measured: starting and ending both programs, waiting for the server to be idle.
+SECONDS_BESIDE = 0.5
 
 
-def load(connections, size, depth, message=0, transport='tcp'):
+def load(connections, size, depth, message=0, transport='tcp', options=()):
     return {'kind': 'load', 'connections': connections, 'size': size, 'depth': depth,
-            'message': message, 'unit': 'message', 'transport': transport}
+            'message': message, 'unit': 'datagram' if transport == 'udp' else 'message',
+            'transport': transport, 'options': options}
+
+
+def churn(transport):
+    return {'kind': 'churn', 'connections': 16, 'message': 0, 'unit': 'connection',
+            'transport': transport}
+
+
+def idle(connections, transport):
+    return {'kind': 'idle', 'connections': connections, 'message': 0, 'transport': transport}
 
 
 WORKLOADS = {  # name: title, how
@@ -57,16 +80,20 @@ WORKLOADS = {  # name: title, how
     'chunks': ('4 connections x 512 B, 64 deep, echo of whole chunks', load(4, 512, 64)),
     'large': ('4 connections x 64 KiB, one message at a time', load(4, 65536, 1)),
     'thousand': ('1,000 connections x 64 B, one message at a time', load(1000, 64, 1)),
+    'churn': ('connect, one 64 B round trip, close; 16 at a time', churn('tcp')),
+    'idle': ('memory of idle connections', idle(10000, 'tcp')),
+    'tls': ('TLS: 64 connections x 1 KiB, one message at a time',
+            load(64, 1024, 1, transport='tls')),
+    'tls-large': ('TLS: 4 connections x 64 KiB, one message at a time',
+                  load(4, 65536, 1, transport='tls')),
+    'tls-churn': ('TLS: connect, one 64 B round trip, close; 16 at a time', churn('tls')),
+    'tls-idle': ('TLS: memory of idle connections', idle(2000, 'tls')),
     'udp': ('UDP: 64 sockets x 64 B, one datagram at a time', load(64, 64, 1, transport='udp')),
-    'udp-deep': ('UDP: 4 sockets x 512 B, 32 deep', load(4, 512, 32, transport='udp')),
-    'churn': ('connect, one 64 B round trip, close; 16 at a time',
-              {'kind': 'churn', 'connections': 16, 'message': 0, 'unit': 'connection'}),
-    'idle': ('memory of idle connections', {'kind': 'idle', 'connections': 10000, 'message': 0}),
+    'udp-deep': ('UDP: 4 sockets x 64 B, 32 deep', load(4, 64, 32, transport='udp')),
+    'udp-deep-unsegmented': ('UDP: 4 sockets x 64 B, 32 deep, sent and received one by one',
+                             load(4, 64, 32, transport='udp',
+                                  options=('--segmentation', 0))),
 }
-
-
-def servers_for(workload):
-    return UDP_SERVERS if workload.get('transport') == 'udp' else SERVERS
 
 
 class Failed(Exception):
@@ -150,6 +177,23 @@ class Program:
         raise Failed('no Private_Dirty in smaps_rollup')
 
 
+def transport_arguments(workload):
+    """What the load is told."""
+    return {'tcp': [], 'tls': ['--tls'], 'udp': ['--transport', 'udp']}[workload['transport']]
+
+
+def make_certificate(directory):
+    """A self-signed one for the servers (P-256, as ferry-bench makes): the files' names."""
+    certificate, key = f'{directory}/certificate.pem', f'{directory}/key.pem'
+    command = ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
+               'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=localhost',
+               '-keyout', key, '-out', certificate]
+    made = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if made.returncode != 0:
+        raise Failed('openssl req: ' + made.stderr.decode(errors='replace').strip())
+    return certificate, key
+
+
 class Comparison:
     def __init__(self, options, directory):
         self.options = options
@@ -158,14 +202,36 @@ class Comparison:
         cpus = sorted(os.sched_getaffinity(0))
         self.server_cpu, self.load_cpu = cpus[:2] if len(cpus) > 1 else (None, None)
         self.failures = 0
+        self.certificate = None
 
-    def program(self, name, known=SERVERS):
-        return self.bench / known[name][0]
+    def program(self, name, transport):
+        return self.bench / SERVERS[transport][name][0]
+
+    def present(self, workload):
+        """The chosen servers that this workload is for and that are built."""
+        transport = workload['transport']
+        return [name for name in self.options.servers
+                if name in SERVERS[transport] and self.program(name, transport).exists()]
+
+    def programs(self, workloads):
+        """All that those workloads would want of the chosen servers."""
+        for transport in {WORKLOADS[name][1]['transport'] for name in workloads}:
+            for name in set(self.options.servers).intersection(SERVERS[transport]):
+                yield self.program(name, transport)
+
+    def certificate_arguments(self):
+        if self.certificate is None:
+            self.certificate = make_certificate(self.directory)
+        return ['--tls-cert', self.certificate[0], '--tls-key', self.certificate[1]]
 
     def measure(self, server_name, workload):
-        message = ['--message', workload['message']] if workload['message'] else []
-        known = servers_for(workload)
-        command = [self.program(server_name, known), *known[server_name][1], '--port', 0, *message]
+        transport = workload['transport']
+        command = [self.program(server_name, transport), *SERVERS[transport][server_name][1],
+                   '--port', 0]
+        if workload['message']:
+            command += ['--message', workload['message']]
+        if transport == 'tls':
+            command += self.certificate_arguments()
         with Program(command, self.server_cpu, self.directory) as server:
             port = server.line_starting('listening on', 20).rsplit(':', 1)[1]
             run = self.idle if workload['kind'] == 'idle' else self.traffic
@@ -182,7 +248,8 @@ class Comparison:
                    '--connections', workload['connections'], '--seconds', seconds, '--json', report]
         if kind == 'load':
             command += ['--size', workload['size'], '--depth', workload['depth'],
-                        '--warmup', self.options.warmup, '--transport', workload['transport']]
+                        '--warmup', self.options.warmup, *workload['options']]
+        command += transport_arguments(workload)
         before = server.cpu_ns()
         with Program(command, self.load_cpu, self.directory) as client:
             client.finish(seconds + self.options.warmup + 60)
@@ -196,14 +263,15 @@ class Comparison:
             raise Failed('nothing was measured')
         rate = answer['messages_per_second' if kind == 'load' else 'connections_per_second']
         return {'rate': rate, 'cost': spent / 1000 / total, 'p50': answer.get('p50_us'),
-                'p99': answer.get('p99_us')}
+                'p99': answer.get('p99_us'), 'lost': answer.get('lost')}
 
     def idle(self, server, port, workload):
         count = workload['connections']
         server.cpu_ns()
         files = server.open_files()
         memory = server.private_bytes()
-        command = [self.bench / 'ferry-bench', 'idle', '--port', port, '--connections', count]
+        command = [self.bench / 'ferry-bench', 'idle', '--port', port, '--connections', count,
+                   *transport_arguments(workload)]
         with Program(command, self.load_cpu, self.directory) as client:
             client.line_starting('idle', 60)
             # The kernel connects before the server accepts.
@@ -266,19 +334,24 @@ def latency(rounds, key):
 
 
 def table(workload, results):
-    baseline = results.get(BASELINE, [])
+    beside = BASELINES[workload['transport']]
+    baseline = results.get(beside, [])
     if workload['kind'] == 'idle':
-        head = ['server', 'bytes/connection', f'/ {BASELINE}']
+        head = ['server', 'bytes/connection', f'/ {beside}']
         rows = [[name, spread(rounds, 'cost'), ratio(rounds, baseline, 'cost')]
                 for name, rounds in results.items()]
     else:
         unit = workload['unit']
-        head = ['server', f'{unit}s/s', f'/ {BASELINE}', f'server CPU us/{unit}', f'/ {BASELINE}',
+        head = ['server', f'{unit}s/s', f'/ {beside}', f'server CPU us/{unit}', f'/ {beside}',
                 'p50 us', 'p99 us']
         rows = [[name, spread(rounds, 'rate'), ratio(rounds, baseline, 'rate'),
                  spread(rounds, 'cost'), ratio(rounds, baseline, 'cost'),
                  latency(rounds, 'p50'), latency(rounds, 'p99')]
                 for name, rounds in results.items()]
+        if workload['transport'] == 'udp':
+            head.append('lost')
+            for row, rounds in zip(rows, results.values()):
+                row.append(spread(rounds, 'lost'))
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = [head, ['-' * width for width in widths], *rows]
     return '\n'.join('| ' + ' | '.join(cell.ljust(width) for cell, width in zip(line, widths)) +
@@ -335,8 +408,9 @@ def parse_options():
                         help='seconds before each measurement (0.3)')
     parser.add_argument('--only', type=names(WORKLOADS), default=list(WORKLOADS),
                         metavar='WORKLOAD[,..]', help=', '.join(WORKLOADS))
-    parser.add_argument('--servers', type=names(SERVERS), default=DEFAULT_SERVERS,
-                        metavar='SERVER[,..]', help=', '.join(SERVERS))
+    parser.add_argument('--list', action='store_true', help='tell what the workloads are')
+    parser.add_argument('--servers', type=names(SERVER_NAMES), default=DEFAULT_SERVERS,
+                        metavar='SERVER[,..]', help=', '.join(SERVER_NAMES))
     parser.add_argument('--json', metavar='FILE', help='write every single result there')
     parser.add_argument('--build', default=ROOT / 'build-release', help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -344,6 +418,10 @@ def parse_options():
 
 def main():
     options = parse_options()
+    if options.list:
+        for name, (title, _) in WORKLOADS.items():
+            print(f'{name:22}{title}')
+        return
     signal.signal(signal.SIGTERM, lambda *unused: sys.exit(143))
     files = raise_file_limit(10500)
     collected = {}
@@ -351,24 +429,30 @@ def main():
         comparison = Comparison(options, directory)
         if not (comparison.bench / 'ferry-bench').exists():
             sys.exit(f'compare: {comparison.bench / "ferry-bench"} is not built')
-        servers = [name for name in options.servers if comparison.program(name).exists()]
-        for name in options.servers:
-            if name not in servers:
-                print(f'compare: {name} is not built and left out', file=sys.stderr)
+        planned = {name: comparison.present(WORKLOADS[name][1]) for name in options.only}
+        missing = {str(path) for path in comparison.programs(options.only) if not path.exists()}
+        if missing:
+            print(f'compare: not built and left out: {", ".join(sorted(missing))}',
+                  file=sys.stderr)
 
         print(f'{cpu_model()}, {os.cpu_count()} CPUs, Linux {platform.release()}')
         pinned = ('nothing is pinned: there is one CPU only' if comparison.server_cpu is None else
                   f'server on CPU {comparison.server_cpu}, load on CPU {comparison.load_cpu}')
         print(f'{options.rounds} rounds of {options.seconds:g} s each: median (min - max); '
               f'ratios are medians of the ratios within a round; {pinned}')
-        for name in options.only:
+        runs = options.rounds * sum(len(chosen) for chosen in planned.values())
+        print(f'compare: {runs} measurements, about '
+              f'{runs * (options.seconds + options.warmup + SECONDS_BESIDE) / 60:.0f} minutes',
+              file=sys.stderr)
+        for name, chosen in planned.items():
             title, workload = WORKLOADS[name]
+            if not chosen:
+                continue
             if workload['connections'] > files - 200:
                 workload['connections'] = files - 200
                 title += f' (only {files - 200}: the limit on descriptors is {files})'
             elif workload['kind'] == 'idle':
                 title += f' ({workload["connections"]:,})'
-            chosen = [server for server in servers if server in servers_for(workload)]
             results = comparison.run(name, workload, chosen)
             collected[name] = results
             print(f'\n{name}: {title}\n\n{table(workload, results)}', flush=True)

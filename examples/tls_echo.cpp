@@ -1,5 +1,6 @@
 // An echo server over TLS: tls_echo CERTIFICATE KEY [PORT], both PEM files; 7443 unless a port is
-// given, 0 for any. SIGHUP reads the files again, SIGINT or SIGTERM ends it.
+// given, 0 for any. SIGHUP reads the files again, SIGINT or SIGTERM ends it. With SSLKEYLOGFILE in
+// the environment each connection's secrets go to that file, for Wireshark.
 //
 //     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost
 //       -addext subjectAltName=DNS:localhost -keyout key.pem -out certificate.pem
@@ -30,6 +31,7 @@ int run(int argc, char** argv) {
   files.identity.certificate_file = argv[1];
   files.identity.key_file = argv[2];
   files.alpn = {"echo"};
+  if (const char* key_log = std::getenv("SSLKEYLOGFILE")) files.key_log_file = key_log;
   const auto context = ferry::TlsContext::server(std::move(files));
 
   ferry::EventLoop loop;

@@ -263,7 +263,7 @@ def asan():
 
 
 # The tests of what starts threads or is called from several of them.
-THREADED = ["loop"]
+THREADED = ["loop", "group"]
 
 
 def tsan():

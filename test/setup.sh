@@ -17,11 +17,13 @@ optional=''
 case $purpose in
   build) ;;
   test)
-    needed="$needed git libgmock-dev clang clang-format python3"
-    optional='libclang-rt-14-dev ccache openssl gnutls-bin curl'
+    needed="$needed git libgmock-dev clang clang-format python3 tshark"
+    needed="$needed openssl gnutls-bin curl nodejs sslscan"
+    optional='libclang-rt-14-dev ccache'
     ;;
   bench)
-    needed="$needed libbenchmark-dev libuv1-dev libevent-dev python3 util-linux"
+    needed="$needed libbenchmark-dev libuv1-dev libevent-dev openssl python3 util-linux"
+    needed="$needed haproxy nginx libnginx-mod-stream"
     ;;
   *)
     echo "usage: sh test/setup.sh [build|test|bench]" >&2

@@ -47,9 +47,9 @@ class ChurnWorker final : public Protocol, public std::enable_shared_from_this<C
     received_ = 0;
     begun_ = run_.loop.time();
     auto self = shared_from_this();
-    create_connection(
-        run_.loop, [self] { return self; }, connect_options(run_.to, index_))
-        .add_done_callback([self](Future<Connection<ChurnWorker>> connection) {
+    dial(
+        run_.loop, [self]() -> std::shared_ptr<Protocol> { return self; }, run_.to, index_)
+        .add_done_callback([self](Future<Connection<>> connection) {
           if (std::exception_ptr failure = connection.exception()) self->not_connected(failure);
         });
   }

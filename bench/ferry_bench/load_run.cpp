@@ -12,16 +12,26 @@ Duration from_seconds(double seconds) {
 
 }  // namespace
 
+void LoadFigures::add_to(Report& report, std::size_t size) const {
+  const double rate = seconds > 0 ? static_cast<double>(messages) / seconds : 0;
+  report.add("messages", messages);
+  report.add("total_messages", total_messages);
+  report.add("seconds", seconds);
+  report.add("messages_per_second", rate);
+  report.add("mb_per_second", rate * static_cast<double>(size) / 1e6);
+}
+
 /// One connection. It keeps `depth` messages under way; what comes back is compared with the
 /// pattern whatever the sizes of the chunks, and a message counts when its last byte is there.
-class LoadStream final : public Protocol {
+class LoadStream final : public Protocol, public PipeUser {
  public:
   LoadStream(LoadRun& run, std::size_t index)
       : run_(run), index_(index), sent_at_(run.options_.depth) {}
 
   void connection_made(std::shared_ptr<Transport> transport) override {
-    transport_ = std::move(transport);
+    if (!transport_) transport_ = std::move(transport);
   }
+  void writes_to(std::shared_ptr<Transport> writer) override { transport_ = std::move(writer); }
 
   void begin(TimePoint now) { send(run_.options_.depth, now); }
 
@@ -29,7 +39,7 @@ class LoadStream final : public Protocol {
   void finish() {
     if (finished_ || received_ < sent_) return;
     finished_ = true;
-    transport_->write_eof();
+    transport_->can_write_eof() ? transport_->write_eof() : transport_->close();
   }
 
   void data_received(BytesView data) override {
@@ -58,7 +68,9 @@ class LoadStream final : public Protocol {
   void connection_lost(std::error_code error) override {
     if (run_.phase_ == LoadRun::Phase::over) return;
     if (finished_) return run_.ended();
-    fail(error ? transport_->error().message() : "the server closed");
+    fail(!error                ? "the server closed"
+         : transport_->error() ? transport_->error().message()
+                               : error.message());
   }
 
   std::uint64_t missing() const noexcept { return sent_ - received_; }
@@ -106,8 +118,8 @@ class LoadStream final : public Protocol {
 
   LoadRun& run_;
   const std::size_t index_;
-  std::shared_ptr<Transport> transport_;
-  std::uint64_t sent_ = 0;  // bytes, as received_
+  std::shared_ptr<Transport> transport_;  // to write to
+  std::uint64_t sent_ = 0;                // bytes, as received_
   std::uint64_t received_ = 0;
   std::uint64_t answered_ = 0;
   // When each message under way was sent: a ring that is always full while the run goes on.
@@ -132,6 +144,10 @@ LoadRun::~LoadRun() {
 
 std::shared_ptr<Protocol> LoadRun::stream(std::size_t index) {
   return streams_[index];
+}
+
+PipeUser& LoadRun::pipe_user(std::size_t index) {
+  return *streams_[index];
 }
 
 void LoadRun::begin() {

@@ -3,6 +3,8 @@
 #include "histogram.h"
 #include "options.h"
 #include "pattern.h"
+#include "pipes.h"
+#include "report.h"
 
 #include <ferry/net.h>
 
@@ -18,6 +20,9 @@ struct LoadFigures {
   double seconds = 0;                ///< How long it was measured.
   Histogram latencies;
   std::uint64_t errors = 0;
+
+  /// As names and figures, for messages of so many bytes; latencies and errors are not in it.
+  void add_to(Report& report, std::size_t size) const;
 };
 
 class LoadStream;
@@ -34,6 +39,8 @@ class LoadRun {
 
   /// The protocol of the connection of that index, from 0.
   std::shared_ptr<Protocol> stream(std::size_t index);
+  /// The same one, if it is to have two pipes.
+  PipeUser& pipe_user(std::size_t index);
   /// Sends the first messages. The loop is stopped when the run is over.
   void begin();
   const LoadFigures& figures() const noexcept { return figures_; }

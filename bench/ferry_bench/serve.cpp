@@ -1,122 +1,92 @@
 #include "descriptors.h"
+#include "echo.h"
 #include "options.h"
 #include "tls.h"
 
-#include <ferry/net.h>
+#include <ferry/group_server.h>
 
-#include <algorithm>
 #include <csignal>
 #include <cstdio>
-#include <vector>
+#include <optional>
 
 namespace ferry::bench {
 
 namespace {
 
-/// What all echo protocols do: answer, and stop reading while the peer does not take the answers.
-template <class Base>
-class Echo : public Base {
- public:
-  void connection_made(std::shared_ptr<Transport> transport) override {
-    transport_ = std::move(transport);
+void say_listening(const std::vector<Address>& addresses) {
+  for (const Address& address : addresses) {
+    std::printf("listening on %s\n", address.to_string().c_str());
   }
-  void pause_writing() override { transport_->pause_reading(); }
-  void resume_writing() override { transport_->resume_reading(); }
+  std::fflush(stdout);
+}
 
- protected:
-  /// One message, or one chunk where there are no messages.
-  void handle(BytesView message) { transport_->write(message); }
-  /// Handles the whole messages at the front of `bytes`; returns how many bytes those are.
-  std::size_t handle_all(BytesView bytes, std::size_t size) {
-    std::size_t done = 0;
-    for (; bytes.size() - done >= size; done += size) handle({bytes.data() + done, size});
-    return done;
-  }
-
- private:
-  std::shared_ptr<Transport> transport_;
-};
-
-class EchoChunks final : public Echo<Protocol> {
- public:
-  void data_received(BytesView data) override { handle(data); }
-};
-
-class EchoMessages final : public Echo<Protocol> {
- public:
-  explicit EchoMessages(std::size_t size) : size_(size) {}
-
-  void data_received(BytesView data) override {
-    if (!begun_.empty()) {
-      const BytesView rest = data.first(size_ - begun_.size());
-      begun_.append(rest);
-      data = data.drop(rest.size());
-      if (begun_.size() < size_) return;
-      handle(begun_);
-      begun_.clear();
-    }
-    data = data.drop(handle_all(data, size_));
-    if (!data.empty()) begun_.append(data);
-  }
-
- private:
-  std::size_t size_;
-  Buffer begun_;  // the first bytes of a message whose end has not come
-};
-
-/// Both kinds on BufferedProtocol: the transport reads straight into this object's memory.
-class BufferedEcho final : public Echo<BufferedProtocol> {
- public:
-  /// `size` 0: chunks.
-  explicit BufferedEcho(std::size_t size) : size_(size), memory_(std::max(size, kMemory)) {}
-
-  MutableBytes get_buffer(std::size_t) override { return MutableBytes(memory_).subspan(filled_); }
-  void buffer_updated(std::size_t size) override {
-    filled_ += size;
-    const BytesView content(memory_.data(), filled_);
-    std::size_t done = filled_;
-    if (size_ == 0) {
-      handle(content);
-    } else {
-      done = handle_all(content, size_);
-    }
-    filled_ -= done;
-    // Less than a message: the next read goes behind it.
-    if (done > 0 && filled_ > 0) std::memmove(memory_.data(), memory_.data() + done, filled_);
-  }
-
- private:
-  static constexpr std::size_t kMemory = 64 * 1024;
-
-  std::size_t size_;
-  std::size_t filled_ = 0;
-  std::vector<std::byte> memory_;
-};
-
-/// Sends each datagram back to where it came from.
-class EchoDatagrams final : public DatagramProtocol {
- public:
-  void connection_made(std::shared_ptr<DatagramTransport> transport) override {
-    transport_ = std::move(transport);
-  }
-  void datagram_received(BytesView data, const DatagramInfo& info) override {
-    transport_->sendto(data, info.peer);
-  }
-  void pause_writing() override { transport_->pause_reading(); }
-  void resume_writing() override { transport_->resume_reading(); }
-
- private:
-  std::shared_ptr<DatagramTransport> transport_;
-};
-
-void serve_datagrams(EventLoop& loop, const Endpoint& at) {
+void serve_datagrams(EventLoop& loop, const ServeOptions& serving) {
   DatagramOptions options;
-  options.local_host = at.host;
-  options.local_port = at.port;
+  options.local_host = serving.at.host;
+  options.local_port = serving.at.port;
+  options.segmentation = serving.segmentation;
   const auto endpoint = loop.run_until_complete(create_datagram_endpoint(
       loop, [] { return std::make_shared<EchoDatagrams>(); }, std::move(options)));
-  std::printf("listening on %s\n", endpoint.transport->sockname().to_string().c_str());
-  std::fflush(stdout);
+  say_listening({endpoint.transport->sockname()});
+  loop.run_forever();
+}
+
+template <class Make>
+void serve_pipes(EventLoop& loop, const std::vector<PipePair>& pipes, const Make& make) {
+  std::size_t open = pipes.size();
+  bool running = false;
+  const auto ended = [&] {
+    if (--open == 0 && running) loop.stop();
+  };
+  for (const PipePair pair : pipes) {
+    make([&](auto echo) { open_pipes(loop, pair, echo, *echo, ended); });
+  }
+  running = true;
+  if (open > 0) loop.run_forever();
+}
+
+/// The loops that serve beside this thread's, if there are to be any.
+void start_loops(std::optional<LoopGroup>& group, std::size_t loops) {
+  if (loops == 0) return;
+  group.emplace(LoopGroupOptions{.loops = loops, .setup = [](EventLoop& loop, std::size_t) {
+                                   loop.set_log_sink(stderr_log_sink());
+                                 }});
+  group->start();
+}
+
+template <class Make>
+void serve_connections(EventLoop& loop, const ServeOptions& options, const Make& make) {
+  constexpr int kBacklog = 1024;
+  const auto factory = [make] {
+    std::shared_ptr<Protocol> made;
+    make([&](auto echo) { made = echo; });
+    return made;
+  };
+  const ProtocolWrap wrap = options.at.tls ? serving_tls(options) : ProtocolWrap();
+  std::optional<LoopGroup> group;
+  start_loops(group, options.loops);
+  const auto group_factory = [factory](EventLoop&) { return factory(); };
+  std::shared_ptr<Server> server;
+  if (options.at.transport == Carrier::unix_stream) {
+    UnixListenOptions listen;
+    listen.path = options.at.path;
+    listen.backlog = kBacklog;
+    listen.wrap = wrap;
+    server = loop.run_until_complete(
+        group ? create_unix_server(loop, *group, group_factory, std::move(listen))
+              : create_unix_server(loop, factory, std::move(listen)));
+  } else {
+    ListenOptions listen;
+    listen.hosts = {options.at.host};
+    listen.port = options.at.port;
+    listen.backlog = kBacklog;
+    listen.wrap = wrap;
+    const Spread spread = options.reuse_port ? Spread::reuse_port : Spread::least_loaded;
+    server = loop.run_until_complete(
+        group ? create_server(loop, *group, group_factory, std::move(listen), spread)
+              : create_server(loop, factory, std::move(listen)));
+  }
+  say_listening(server->sockets());
   loop.run_forever();
 }
 
@@ -129,26 +99,25 @@ int serve(const ServeOptions& options) {
   for (const int signal_number : {SIGTERM, SIGINT}) {
     loop.add_signal_handler(signal_number, [&loop] { loop.stop(); });
   }
-  if (options.udp) {
-    serve_datagrams(loop, options.at);
-    return 0;
-  }
-  const auto factory = [&options]() -> std::shared_ptr<Protocol> {
-    if (options.buffered) return std::make_shared<BufferedEcho>(options.message);
-    if (options.message > 0) return std::make_shared<EchoMessages>(options.message);
-    return std::make_shared<EchoChunks>();
+  // Calls `use` with a new protocol, whichever class that is.
+  const auto make = [&options](const auto& use) {
+    if (options.buffered) return use(std::make_shared<BufferedEcho>(options.message));
+    if (options.message > 0) return use(std::make_shared<EchoMessages>(options.message));
+    use(std::make_shared<EchoChunks>());
   };
-  ListenOptions listen;
-  listen.hosts = {options.at.host};
-  listen.port = options.at.port;
-  listen.backlog = 1024;
-  if (options.at.tls) listen.wrap = serving_tls(options);
-  const auto server = loop.run_until_complete(create_server(loop, factory, std::move(listen)));
-  for (const Address& address : server->sockets()) {
-    std::printf("listening on %s\n", address.to_string().c_str());
+  switch (options.at.transport) {
+    case Carrier::udp:
+      serve_datagrams(loop, options);
+      break;
+    case Carrier::pipe:
+      serve_pipes(loop, options.pipes, make);
+      break;
+    case Carrier::tcp:
+    case Carrier::unix_stream:
+      serve_connections(loop, options, make);
+      break;
   }
-  std::fflush(stdout);
-  loop.run_forever();
+  loop.close();  // before what the protocols refer to goes
   return 0;
 }
 

@@ -122,6 +122,7 @@ void open_all(UdpRun& run) {
     DatagramOptions options;
     options.remote_host = run.options.to.host;
     options.remote_port = run.options.to.port;
+    options.segmentation = run.options.segmentation;
     run.loop.run_until_complete(create_datagram_endpoint(
         run.loop, [stream] { return stream; }, std::move(options)));
     run.streams.push_back(std::move(stream));
@@ -163,17 +164,10 @@ int udp_load(const LoadOptions& options) {
   loop.run_forever();
 
   LoadFigures& figures = run.figures;
-  const auto messages = static_cast<double>(figures.messages);
-  const double seconds = figures.seconds;
   if (figures.total_messages == 0 && figures.errors == 0) run.fail(0, "no answer at all");
   Report report;
-  report.add("messages", figures.messages);
-  report.add("total_messages", figures.total_messages);
+  figures.add_to(report, options.size);
   report.add("lost", run.lost);
-  report.add("seconds", seconds);
-  report.add("messages_per_second", seconds > 0 ? messages / seconds : 0);
-  report.add("mb_per_second",
-             seconds > 0 ? messages / seconds * static_cast<double>(options.size) / 1e6 : 0);
   report.add_latencies(figures.latencies);
   report.add("errors", figures.errors);
   report.print();

@@ -1,10 +1,13 @@
 // UDP echo on a bare epoll loop with recvmmsg and sendmmsg: the floor the others are measured
-// against. What one call received is answered by one call.
+// against. What one call received is answered by one call. With --segmentation 1 a message may be
+// many datagrams from one peer (udp(7): UDP_GRO), and goes back as it came (UDP_SEGMENT).
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -18,10 +21,33 @@ static char memory[kBatch][kPlace];
 static struct sockaddr_in names[kBatch];
 static struct iovec places[kBatch];
 static struct mmsghdr messages[kBatch];
+static _Alignas(struct cmsghdr) char controls[kBatch][CMSG_SPACE(sizeof(int))];
+static bool segmentation;
 
 static void fail(const char* what) {
   perror(what);
   exit(1);
+}
+
+/// The control data that came with a message becomes those of the answer.
+static void keep_segments(int i) {
+  struct msghdr* message = &messages[i].msg_hdr;
+  struct cmsghdr* part = CMSG_FIRSTHDR(message);
+  int size = 0;
+  if (part != NULL && part->cmsg_level == IPPROTO_UDP && part->cmsg_type == UDP_GRO) {
+    memcpy(&size, CMSG_DATA(part), sizeof size);
+  }
+  message->msg_control = NULL;
+  message->msg_controllen = 0;
+  if (size <= 0 || (unsigned)size >= messages[i].msg_len) return;  // a single one
+  const uint16_t segment = (uint16_t)size;
+  message->msg_control = controls[i];
+  message->msg_controllen = CMSG_SPACE(sizeof segment);
+  part = CMSG_FIRSTHDR(message);
+  part->cmsg_level = IPPROTO_UDP;
+  part->cmsg_type = UDP_SEGMENT;
+  part->cmsg_len = CMSG_LEN(sizeof segment);
+  memcpy(CMSG_DATA(part), &segment, sizeof segment);
 }
 
 /// Answers a batch; false when nothing is left.
@@ -29,13 +55,19 @@ static bool echo(int fd) {
   for (int i = 0; i < kBatch; ++i) {
     places[i].iov_len = kPlace;
     messages[i].msg_hdr.msg_namelen = sizeof names[i];
+    if (!segmentation) continue;
+    messages[i].msg_hdr.msg_control = controls[i];
+    messages[i].msg_hdr.msg_controllen = sizeof controls[i];
   }
   const int received = recvmmsg(fd, messages, kBatch, 0, NULL);
   if (received < 0) {
     if (errno != EAGAIN && errno != EINTR) fail("recvmmsg");
     return false;
   }
-  for (int i = 0; i < received; ++i) places[i].iov_len = messages[i].msg_len;
+  for (int i = 0; i < received; ++i) {
+    places[i].iov_len = messages[i].msg_len;
+    if (segmentation) keep_segments(i);
+  }
   // What does not fit is lost, as datagrams may be.
   for (int sent = 0; sent < received;) {
     const int now = sendmmsg(fd, messages + sent, (unsigned)(received - sent), 0);
@@ -63,6 +95,9 @@ int main(int argc, char** argv) {
       getsockname(fd, (struct sockaddr*)&address, &size) != 0) {
     fail("bind");
   }
+  const int on = 1;
+  segmentation = options.segmentation != 0;
+  if (segmentation && setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof on) != 0) fail("UDP_GRO");
   for (int i = 0; i < kBatch; ++i) {
     places[i].iov_base = memory[i];
     messages[i].msg_hdr.msg_iov = &places[i];

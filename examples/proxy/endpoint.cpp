@@ -6,12 +6,18 @@ namespace ferry::proxy {
 
 std::optional<Endpoint> Endpoint::parse(std::string_view text) {
   constexpr std::string_view kUnix = "unix:";
+  constexpr std::string_view kUdp = "udp:";
   constexpr std::size_t kLongestPath = 107;  // sun_path without its NUL, unix(7)
   Endpoint endpoint;
   if (text.starts_with(kUnix)) {
     endpoint.path = text.substr(kUnix.size());
     const bool good = !endpoint.path.empty() && endpoint.path.size() <= kLongestPath;
     return good ? std::optional(endpoint) : std::nullopt;
+  }
+  // "udp:53" is a host called udp, as it always was.
+  if (text.starts_with(kUdp) && text.find(':', kUdp.size()) != text.npos) {
+    endpoint.is_udp = true;
+    text.remove_prefix(kUdp.size());
   }
   const std::size_t colon = text.rfind(':');
   if (colon == text.npos) return {};

@@ -80,6 +80,9 @@ class AsioKernel final : public BsdSockets {
 
   void attach(Client& client) override { client_ = &client; }
   TimePoint now() override { return std::chrono::steady_clock::now(); }
+  std::chrono::system_clock::time_point wall_clock() override {
+    return std::chrono::system_clock::now();
+  }
   void run() override;
   void stop() override;
   void request_drain() override;

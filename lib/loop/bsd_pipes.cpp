@@ -1,9 +1,9 @@
 // The calls of Kernel on what is no socket: pipes, terminals, other devices, files.
 
 #include "bsd_sockets.h"
+#include "no_sigpipe.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -18,35 +18,14 @@ namespace {
 
 // Since Linux 6.18; not yet in the system's headers.
 constexpr int kNoSignal = 0x100;  // RWF_NOSIGNAL
+constexpr unsigned kSplice = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
 
-/// While one exists, a write to a pipe that nobody reads raises no SIGPIPE (of this thread's own).
-class NoSigpipe {
- public:
-  NoSigpipe() noexcept {
-    sigset_t pending;
-    sigemptyset(&pipe_);
-    sigaddset(&pipe_, SIGPIPE);
-    sigpending(&pending);
-    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
-    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-  }
-  NoSigpipe(const NoSigpipe&) = delete;
-  NoSigpipe& operator=(const NoSigpipe&) = delete;
-  ~NoSigpipe() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
-  /// The write has failed with EPIPE: takes the signal that came with it.
-  void take() const noexcept {
-    const int error = errno;
-    const timespec at_once{};
-    if (!was_pending_) sigtimedwait(&pipe_, nullptr, &at_once);
-    errno = error;
-  }
-
- private:
-  sigset_t pipe_;
-  sigset_t before_;
-  bool was_pending_;
-};
+ssize_t send_file_quietly(int fd, int file, off_t from, std::size_t count) noexcept {
+  const NoSigpipe guard;
+  const ssize_t sent = ::sendfile(fd, file, &from, count);
+  if (sent < 0 && errno == EPIPE) guard.take();
+  return sent;
+}
 
 ssize_t write_quietly(int fd, const iovec* pieces, int count) noexcept {
   const NoSigpipe guard;
@@ -105,20 +84,47 @@ IoResult BsdSockets::duplicate(int fd) {
 }
 
 IoResult BsdSockets::send_file(int fd, int file, std::uint64_t offset, std::size_t count) {
-  auto from = static_cast<off_t>(offset);
   for (;;) {
-    const ssize_t sent = ::sendfile(fd, file, &from, count);
+    const ssize_t sent = send_file_quietly(fd, file, static_cast<off_t>(offset), count);
     if (sent >= 0) return {sent, 0};
     if (errno != EINTR) return {-1, errno};
   }
 }
 
 IoResult BsdSockets::read_at(int file, std::uint64_t offset, MutableBytes into) {
+  return read_file(file, offset, into);
+}
+
+IoResult read_file(int file, std::uint64_t offset, MutableBytes into) noexcept {
   for (;;) {
     const ssize_t got = ::pread(file, into.data(), into.size(), static_cast<off_t>(offset));
     if (got >= 0) return {got, 0};
     if (errno != EINTR) return {-1, errno};
   }
+}
+
+IoResult BsdSockets::splice_in(int socket, int pipe, std::size_t count) {
+  for (;;) {
+    const ssize_t moved = ::splice(socket, nullptr, pipe, nullptr, count, kSplice);
+    if (moved >= 0) return {moved, 0};
+    if (errno != EINTR) return {-1, errno};
+  }
+}
+
+IoResult BsdSockets::splice_out(int pipe, int socket, std::size_t count) {
+  const NoSigpipe guard;
+  for (;;) {
+    const ssize_t moved = ::splice(pipe, nullptr, socket, nullptr, count, kSplice);
+    if (moved >= 0) return {moved, 0};
+    if (errno == EPIPE) guard.take();
+    if (errno != EINTR) return {-1, errno};
+  }
+}
+
+IoResult BsdSockets::set_pipe_size(int fd, std::size_t bytes) {
+  const int size = ::fcntl(fd, F_SETPIPE_SZ, static_cast<int>(bytes));
+  if (size < 0) return {-1, errno};
+  return {size, 0};
 }
 
 IoResult BsdSockets::seek(int file, std::uint64_t offset) {

@@ -1,5 +1,5 @@
 // Child processes: started by posix_spawn(3), known by a pidfd (pidfd_open(2)), so that no signal
-// can reach a process that got a dead one's number.
+// can reach a process that got a dead one's number; where there is none by a thread (ChildWaiters).
 
 #include "bsd_sockets.h"
 
@@ -20,6 +20,8 @@ extern char** environ;
 namespace ferry {
 
 namespace {
+
+constexpr int kPidfd = 3;  // P_PIDFD, which older headers of the system do not have
 
 /// What posix_spawn does in the child before the program begins.
 class Actions {
@@ -84,6 +86,58 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   return all;
 }
 
+/// A pidfd that can be waited for and signalled; -1 if the system has or gives none.
+int open_pidfd(pid_t child) {
+  const auto fd = static_cast<int>(::syscall(SYS_pidfd_open, child, 0));
+  if (fd < 0) return -1;
+  siginfo_t info{};
+  if (::waitid(static_cast<idtype_t>(kPidfd), static_cast<id_t>(fd), &info,
+               WEXITED | WNOHANG | WNOWAIT) == 0 &&
+      ::syscall(SYS_pidfd_send_signal, fd, 0, nullptr, 0) == 0) {
+    return fd;
+  }
+  ::close(fd);
+  return -1;
+}
+
+/// Where execvp(3) would look for `program`, by the PATH the child will have.
+std::vector<std::string> candidates(const std::string& program,
+                                    const std::vector<std::string>& environment) {
+  if (program.find('/') != std::string::npos) return {program};
+  std::string path = "/bin:/usr/bin";
+  for (const std::string& variable : environment) {
+    if (variable.starts_with("PATH=")) {
+      path = variable.substr(5);
+      break;
+    }
+  }
+  std::vector<std::string> all;
+  for (std::size_t begin = 0; begin <= path.size();) {
+    const std::size_t end = std::min(path.find(':', begin), path.size());
+    const std::string folder = path.substr(begin, end - begin);
+    all.push_back(folder.empty() ? "./" + program : folder + "/" + program);
+    begin = end + 1;
+  }
+  return all;
+}
+
+/// posix_spawn of the first of `programs` that there is.
+template <class Spawn>
+int spawn_first(const std::vector<std::string>& programs, Spawn spawn) {
+  int failure = ENOENT;
+  for (const std::string& program : programs) {
+    // Spares a process for what is not there; a relative name is the child's to look for.
+    if (program.starts_with('/') && ::access(program.c_str(), F_OK) != 0 &&
+        (errno == ENOENT || errno == ENOTDIR)) {
+      continue;
+    }
+    const int error = spawn(program.c_str());
+    if (error == 0) return 0;
+    if (error != ENOENT && error != ENOTDIR && failure == ENOENT) failure = error;
+  }
+  return failure;
+}
+
 int spawn_process(const SpawnRequest& request, const Actions& actions, pid_t& pid) {
   posix_spawnattr_t attributes;
   if (const int error = posix_spawnattr_init(&attributes)) return error;
@@ -105,9 +159,16 @@ int spawn_process(const SpawnRequest& request, const Actions& actions, pid_t& pi
   const std::vector<char*> arguments = pointers(request.arguments);
   std::vector<char*> environment;
   if (request.environment) environment = pointers(*request.environment);
+  // Without an environment of its own, the child's PATH is this process's.
   const int error =
-      ::posix_spawnp(&pid, request.program.c_str(), actions.get(), &attributes, arguments.data(),
-                     request.environment ? environment.data() : environ);
+      request.environment
+          ? spawn_first(candidates(request.program, *request.environment),
+                        [&](const char* program) {
+                          return ::posix_spawn(&pid, program, actions.get(), &attributes,
+                                               arguments.data(), environment.data());
+                        })
+          : ::posix_spawnp(&pid, request.program.c_str(), actions.get(), &attributes,
+                           arguments.data(), environ);
   posix_spawnattr_destroy(&attributes);
   return error;
 }
@@ -131,31 +192,25 @@ IoResult BsdSockets::spawn(const SpawnRequest& request, int& pid) {
   if (actions.error() != 0) return {-1, actions.error()};
   pid_t child = -1;
   if (const int error = spawn_process(request, actions, child)) return {-1, error};
-  const auto handle = static_cast<int>(::syscall(SYS_pidfd_open, child, 0));
-  if (handle < 0) {
-    const int error = errno;
+  IoResult handle{open_pidfd(child), 0};
+  if (handle.value < 0) handle = waiters_.watch(child);
+  if (!handle.ok()) {
+    int status = 0;
     ::kill(child, SIGKILL);
-    while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-    }
-    return {-1, error};
+    reap_child(P_PID, child, true, status);
+    return handle;
   }
   pid = child;
-  return {handle, 0};
+  return handle;
 }
 
 IoResult BsdSockets::reap(int process, bool wait, int& status) {
-  siginfo_t info{};
-  const int flags = WEXITED | (wait ? 0 : WNOHANG);
-  for (;;) {
-    if (::waitid(P_PIDFD, static_cast<id_t>(process), &info, flags) == 0) break;
-    if (errno != EINTR) return {-1, errno};
-  }
-  if (info.si_pid == 0) return {-1, EAGAIN};
-  status = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
-  return {};
+  if (waiters_.has(process)) return waiters_.reap(process, wait, status);
+  return reap_child(kPidfd, process, wait, status);
 }
 
 IoResult BsdSockets::signal_process(int process, int number) {
+  if (waiters_.has(process)) return waiters_.signal(process, number);
   if (::syscall(SYS_pidfd_send_signal, process, number, nullptr, 0) != 0) return {-1, errno};
   return {};
 }

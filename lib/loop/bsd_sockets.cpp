@@ -40,6 +40,12 @@ bool IoResult::would_block() const noexcept {
   return error == EAGAIN || (EWOULDBLOCK != EAGAIN && error == EWOULDBLOCK);
 }
 
+std::chrono::system_clock::time_point Kernel::wall_clock() {
+  using std::chrono::system_clock;
+  return system_clock::time_point(
+      std::chrono::duration_cast<system_clock::duration>(now().time_since_epoch()));
+}
+
 IoResult Kernel::read(int, MutableBytes) {
   return {-1, EOPNOTSUPP};
 }
@@ -54,6 +60,18 @@ IoResult Kernel::file_type(int) {
 
 IoResult Kernel::pipe(int&, int&) {
   return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::set_pipe_size(int, std::size_t) {
+  return {-1, ENOSYS};
+}
+
+IoResult Kernel::splice_in(int, int, std::size_t) {
+  return {-1, ENOSYS};
+}
+
+IoResult Kernel::splice_out(int, int, std::size_t) {
+  return {-1, ENOSYS};
 }
 
 IoResult Kernel::is_blocking(int) {
@@ -158,6 +176,8 @@ IoResult BsdSockets::shutdown(int fd, int how) {
 
 // Not repeated on EINTR: on Linux the descriptor is gone all the same (close(2)).
 IoResult BsdSockets::close(int fd) noexcept {
+  if (!waiters_.empty()) [[unlikely]]
+    waiters_.forget(fd);
   return result(::close(fd));
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "child_waiters.h"
+
 #include <ferry/kernel.h>
 
 namespace ferry {
@@ -26,6 +28,9 @@ class BsdSockets : public Kernel {
   IoResult write_pieces(int fd, std::span<const BytesView> pieces) override;
   IoResult file_type(int fd) override;
   IoResult pipe(int& read_end, int& write_end) override;
+  IoResult set_pipe_size(int fd, std::size_t bytes) override;
+  IoResult splice_in(int socket, int pipe, std::size_t count) override;
+  IoResult splice_out(int pipe, int socket, std::size_t count) override;
   IoResult is_blocking(int fd) override;
   IoResult duplicate(int fd) override;
   IoResult send_file(int fd, int file, std::uint64_t offset, std::size_t count) override;
@@ -38,8 +43,13 @@ class BsdSockets : public Kernel {
   IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
   IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
   IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override;
+  IoResult send_descriptors(int fd, BytesView bytes, std::span<const int> descriptors) override;
+  IoResult recv_descriptors(int fd, MutableBytes into, std::vector<Fd>& descriptors) override;
+  IoResult peer_credentials(int fd, PeerCredentials& credentials) override;
+  PeerCredentials own_credentials() override;
 
  private:
+  ChildWaiters waiters_;
   bool quiet_writes_ = true;  // the system can be asked for a write without SIGPIPE
 };
 

@@ -142,15 +142,16 @@ void EventLoop::close() {
     letters.swap(s.mailbox->letters);
   }
   s.descriptors.clear();
+  s.pipes.clear();
   while (!s.signals.empty()) remove_signal_handler(s.signals.begin()->first);
   ready_.clear();
   s.timers.clear();
   {
     // Nothing will ever be called, and futures that wait for each other must not keep each other.
-    std::vector<std::vector<FutureState::Entry>> callbacks;
+    std::vector<FutureState::Callbacks> callbacks;
     std::vector<Function<void()>> hooks;
     for (FutureState* future = s.futures; future; future = future->next_) {
-      callbacks.push_back(std::exchange(future->callbacks_, {}));
+      callbacks.push_back(future->take_callbacks());
       hooks.push_back(std::exchange(future->cancel_hook_, nullptr));
     }
   }
@@ -324,6 +325,10 @@ bool EventLoop::remove_writer(int fd) {
   if (state_->closed()) return false;
   check_descriptor("remove_writer", fd);
   return state_->descriptors.remove(fd, Direction::write);
+}
+
+PipePool& EventLoop::pipe_pool() noexcept {
+  return state_->pipes;
 }
 
 void EventLoop::check_descriptor(const char* what, int fd) const {

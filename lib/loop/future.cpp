@@ -27,7 +27,7 @@ void FutureState::orphan() noexcept {
   next_ = nullptr;
   loop_ = nullptr;
   // Last, and from copies: what they captured may hold the last reference to this.
-  const std::vector<Entry> callbacks = std::move(callbacks_);
+  const Callbacks callbacks = take_callbacks();
   const Function<void()> hook = std::move(cancel_hook_);
 }
 
@@ -77,52 +77,99 @@ FutureState::CallbackId FutureState::add_done_callback(Callback callback) {
     std::vector<Entry> entries;
     entries.push_back({id, std::move(callback)});
     schedule(std::move(entries));
+  } else if (!callbacks_.first.callback) {
+    callbacks_.first = {id, std::move(callback)};
   } else {
-    callbacks_.push_back({id, std::move(callback)});
+    callbacks_.more.push_back({id, std::move(callback)});
   }
   return id;
 }
 
 std::size_t FutureState::remove_done_callback(CallbackId id) {
-  for (auto entry = callbacks_.begin(); entry != callbacks_.end(); ++entry) {
+  if (done()) return 0;  // they are on their way
+  std::vector<Entry>& more = callbacks_.more;
+  if (callbacks_.first.callback && callbacks_.first.id == id) {
+    const Callback callback = std::move(callbacks_.first.callback);
+    if (!more.empty()) {
+      callbacks_.first = std::move(more.front());
+      more.erase(more.begin());
+    }
+    return 1;
+  }
+  for (auto entry = more.begin(); entry != more.end(); ++entry) {
     if (entry->id != id) continue;
     const Callback callback = std::move(entry->callback);
-    callbacks_.erase(entry);
+    more.erase(entry);
     return 1;
   }
   return 0;
 }
 
+FutureState::Callbacks FutureState::take_callbacks() noexcept {
+  return std::exchange(callbacks_, {});
+}
+
 void FutureState::finish() {
   if (status_ == Status::pending) status_ = Status::finished;
   cancel_hook_.reset();
-  schedule(std::exchange(callbacks_, {}));
+  if (callbacks_.first.callback) schedule_callbacks();
 }
 
+/// Keeps the state while a call is on its way.
+class FutureState::Reference {
+ public:
+  explicit Reference(FutureState* state) noexcept : state_(state) { state_->retain(); }
+  Reference(Reference&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  ~Reference() {
+    if (state_) state_->release();
+  }
+  FutureState* operator->() const noexcept { return state_; }
+
+ private:
+  FutureState* state_;
+};
+
 /// One ready callback runs them all: they are neighbours in the queue anyway.
+void FutureState::schedule_callbacks() {
+  if (!loop_ || loop_->is_closed()) {
+    const Callbacks dropped = take_callbacks();
+    return;
+  }
+  loop_->call_soon([self = Reference(this)] { self->run_callbacks(); });
+}
+
+void FutureState::run_callbacks() {
+  Callbacks callbacks = take_callbacks();
+  try {
+    // Gone before the next one runs, as a callback of its own would be.
+    Callback first = std::move(callbacks.first.callback);
+    loop_->run_callback([&] { first(*this); });
+  } catch (...) {  // LoopExit: the rest must not be forgotten
+    schedule(std::move(callbacks.more));
+    throw;
+  }
+  if (!callbacks.more.empty()) run_entries(std::move(callbacks.more));
+}
+
+void FutureState::run_entries(std::vector<Entry> entries) {
+  for (auto entry = entries.begin(); entry != entries.end();) {
+    Callback callback = std::move(entry->callback);
+    ++entry;
+    try {
+      loop_->run_callback([&] { callback(*this); });
+    } catch (...) {
+      entries.erase(entries.begin(), entry);
+      schedule(std::move(entries));
+      throw;
+    }
+  }
+}
+
+/// As schedule_callbacks, for those that are not, or no longer, among callbacks_.
 void FutureState::schedule(std::vector<Entry> entries) {
   if (entries.empty() || !loop_ || loop_->is_closed()) return;
-  struct Reference {
-    FutureState* state;
-    explicit Reference(FutureState* s) noexcept : state(s) { state->retain(); }
-    Reference(Reference&& other) noexcept : state(std::exchange(other.state, nullptr)) {}
-    ~Reference() {
-      if (state) state->release();
-    }
-  };
-  loop_->call_soon([reference = Reference(this), entries = std::move(entries)]() mutable {
-    for (auto entry = entries.begin(); entry != entries.end();) {
-      // Gone before the next one runs, as a callback of its own would be.
-      Callback callback = std::move(entry->callback);
-      ++entry;
-      try {
-        reference.state->loop_->run_callback([&] { callback(*reference.state); });
-      } catch (...) {  // LoopExit: the rest must not be forgotten
-        entries.erase(entries.begin(), entry);
-        reference.state->schedule(std::move(entries));
-        throw;
-      }
-    }
+  loop_->call_soon([self = Reference(this), entries = std::move(entries)]() mutable {
+    self->run_entries(std::move(entries));
   });
 }
 

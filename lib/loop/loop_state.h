@@ -6,6 +6,7 @@
 #include "timer_queue.h"
 
 #include <ferry/event_loop.h>
+#include <ferry/pipe_pool.h>
 
 #include <atomic>
 #include <map>
@@ -34,6 +35,7 @@ struct LoopState {
 
   std::shared_ptr<MailboxState> mailbox = std::make_shared<MailboxState>();
   FdCallbacks descriptors;
+  PipePool pipes;
   std::vector<bool> claimed;  // by descriptor: a transport's
   std::map<int, std::shared_ptr<Function<void()>>> signals;
   ExecutorState executors;
@@ -50,7 +52,7 @@ struct LoopState {
   LogSink log_sink;
   Duration slow_callback = std::chrono::milliseconds(100);
 
-  explicit LoopState(EventLoop& loop) : descriptors(loop) {}
+  explicit LoopState(EventLoop& loop) : descriptors(loop), pipes(loop.kernel()) {}
 
   bool closed() const noexcept { return mailbox->needs(MailboxState::closed); }
   bool debug() const noexcept { return mailbox->needs(MailboxState::debug); }

@@ -57,9 +57,13 @@ void AcceptLoop::resume() {
 }
 
 void AcceptLoop::close() noexcept {
+  release();
+}
+
+Socket AcceptLoop::release() noexcept {
   rest_.cancel();
   watch_.reset();
-  socket_.reset();
+  return std::move(socket_);
 }
 
 void AcceptLoop::on_readable(FdWatch::ReadEvent) {

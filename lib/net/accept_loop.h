@@ -37,6 +37,8 @@ class AcceptLoop final : private FdWatch::Listener {
   void resume();
   /// Closes the socket: no call of the owner any more.
   void close() noexcept;
+  /// As `close`, but gives the socket away.
+  Socket release() noexcept;
 
   const Address& address() const noexcept { return address_; }
   int native_handle() const noexcept { return socket_.get(); }

@@ -28,4 +28,8 @@ class ConnectionSet {
   std::size_t size_ = 0;
 };
 
+/// Transport::close on every connection, from the top where layers are above it; or abort.
+void close_all(const ConnectionSet& connections);
+void abort_all(const ConnectionSet& connections);
+
 }  // namespace ferry

@@ -193,6 +193,7 @@ class DatagramCreation final : public std::enable_shared_from_this<DatagramCreat
       start.remote = std::move(remote);
       start.connected = connected;
       start.receive_info = options_.receive_info;
+      start.segmentation = options_.segmentation;
       start.file = std::move(file);
       start.made = [weak = weak_from_this()] {
         if (const auto creation = weak.lock()) creation->made();

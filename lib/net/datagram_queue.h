@@ -9,13 +9,13 @@
 namespace ferry {
 
 /// Datagrams that wait to be sent: their bytes one behind the other in one buffer, so that
-/// neighbours of one size to one peer can be handed over as one piece.
+/// neighbours of one size to one peer, a run, can be handed over as one piece.
 class DatagramQueue {
  public:
-  bool empty() const noexcept { return head_ == entries_.size(); }
+  bool empty() const noexcept { return count_ == 0; }
   /// Their bytes, and kHeaderSize for each.
   std::size_t size() const noexcept {
-    return bytes_.size() + (entries_.size() - head_) * DatagramTransport::kHeaderSize;
+    return bytes_.size() + count_ * DatagramTransport::kHeaderSize;
   }
 
   /// Copies a datagram to the back. `to` empty: the connected peer.
@@ -29,15 +29,20 @@ class DatagramQueue {
   void clear() noexcept;
 
  private:
-  struct Entry {
+  /// One datagram; or several of `size` bytes, the last one perhaps of fewer.
+  struct Run {
     std::size_t size;
+    std::size_t bytes;  // of all of them
     Address to;
     std::unique_ptr<DatagramInfo> details;  // null: nothing but `to` matters
+    bool ended;                             // no other one can follow
   };
+  void push(BytesView data, const Address& to, std::unique_ptr<DatagramInfo> details);
 
   Buffer bytes_;
-  std::vector<Entry> entries_;
-  std::size_t head_ = 0;  // entries before it are sent
+  std::vector<Run> runs_;
+  std::size_t head_ = 0;   // runs before it are sent
+  std::size_t count_ = 0;  // datagrams
 };
 
 /// How many datagrams one place of a batch holds.

@@ -24,7 +24,7 @@ std::shared_ptr<DatagramSocket> DatagramSocket::start(EventLoop& loop, DatagramS
   std::error_code error;
   s.watch_ = loop.kernel().watch(s.fd_, s, error);
   if (error) throw IoError({error, "watch", s.sockname()});
-  s.set_options(start.receive_info);
+  s.set_options(start.receive_info, start.segmentation);
   s.watch_->arm(Direction::read, FdWatch::Arm::if_ready);
   loop.claim_descriptor(s.fd_);
   s.self_ = socket;
@@ -59,12 +59,14 @@ DatagramSocket::~DatagramSocket() {
 }
 
 /// What a kernel refuses it refuses for good: the socket does without.
-void DatagramSocket::set_options(bool receive_info) {
+void DatagramSocket::set_options(bool receive_info, bool segmentation) {
   if (plain_) return;
   Kernel& kernel = loop().kernel();
-  kernel.set_option(fd_, IPPROTO_UDP, UDP_GRO, 1);
-  int segment = 0;
-  joins_ = kernel.get_option(fd_, IPPROTO_UDP, UDP_SEGMENT, segment).ok();
+  if (segmentation) {
+    kernel.set_option(fd_, IPPROTO_UDP, UDP_GRO, 1);
+    int segment = 0;
+    joins_ = kernel.get_option(fd_, IPPROTO_UDP, UDP_SEGMENT, segment).ok();
+  }
   if (!receive_info) return;
   knows_local_ = true;
   if (sockname_.family() == AF_INET6) {

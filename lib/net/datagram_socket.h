@@ -20,6 +20,7 @@ struct DatagramStart {
   Address remote;  ///< Where datagrams go by default; empty: nowhere.
   bool connected = false;
   bool receive_info = false;
+  bool segmentation = true;
   SocketFile file;
   /// Called once connection_made has returned or thrown; may be empty.
   Function<void()> made;
@@ -77,7 +78,7 @@ class DatagramSocket final : public DatagramTransport,
 
   // -- the life
   bool lost() const noexcept { return fd_ < 0; }
-  void set_options(bool receive_info);
+  void set_options(bool receive_info, bool segmentation);
   void make_connection(Function<void()> made);
   void end_soon();
   void lose(std::error_code error);

@@ -20,6 +20,8 @@ class SocketFile {
   ~SocketFile() { remove(); }
 
   void remove() noexcept;
+  /// It is somebody else's from now on.
+  void forget() noexcept { path_.clear(); }
 
  private:
   std::string path_;  // empty: none

@@ -1,7 +1,10 @@
 #include <ferry/relay.h>
 
+#include "stream_transport.h"
+
 #include <ferry/error.h>
 #include <ferry/protocol.h>
+#include <ferry/protocol_layer.h>
 
 #include <memory>
 #include <stdexcept>
@@ -9,6 +12,14 @@
 
 namespace ferry {
 namespace {
+
+/// So many reads of so many bytes in a row, each of which all but fills the receive buffer, and a
+/// direction is spliced; so many of fewer bytes than kSmall, and it is copied again. (Measured: see
+/// "Decisions" in lib/README.md.)
+constexpr std::size_t kLarge = 192 * 1024;
+constexpr int kLargeReads = 4;
+constexpr std::size_t kSmall = 32 * 1024;
+constexpr int kSmallReads = 4;
 
 /// Two transports and the protocols that feed each other. It lives as long as one of the
 /// transports holds its protocol, which is a part of it: connection_lost ends that.
@@ -36,6 +47,10 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
     // A buffer that is full from before has told its protocol so, not us.
     a_.hold_source_if_full();
     b_.hold_source_if_full();
+    if (options_.splice == Splice::always) {
+      a_.begin_splicing();
+      b_.begin_splicing();
+    }
     if (a_.transport && !b_.holds_source) a_.transport->resume_reading();
     if (b_.transport && !a_.holds_source) b_.transport->resume_reading();
     if (late) close_both();
@@ -45,21 +60,24 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
 
  private:
   /// One of the two connections, as its protocol.
-  struct Side final : Protocol {
-    Side(Relay& owner, std::shared_ptr<Transport> t) : relay(owner), transport(std::move(t)) {}
+  struct Side final : Protocol, SpliceWatcher {
+    Side(Relay& owner, std::shared_ptr<Transport> t)
+        : relay(owner),
+          transport(std::move(t)),
+          stream(dynamic_cast<StreamTransport*>(transport.get())) {
+      if (stream && !stream->is_socket()) stream = nullptr;
+    }
 
     Side& other() noexcept { return this == &relay.a_ ? relay.b_ : relay.a_; }
 
     void data_received(BytesView data) override {
       Side& to = other();
       if (to.transport && !to.transport->is_closing()) {
-        received += data.size();
-        if (RelayTraffic* traffic = relay.options_.traffic) {
-          (this == &relay.a_ ? traffic->a_to_b : traffic->b_to_a) += data.size();
-        }
+        count(data.size());
         to.transport->write(data);
         to.hold_source_if_full();
         relay.moved();
+        consider_splicing(data.size());
       } else {
         relay.close_both();
       }
@@ -67,10 +85,11 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
     bool eof_received() override {
       ended = true;
       relay.pass_end_on(other());
-      return true;
+      return !transport || transport->can_write_eof();  // else it ends as a whole
     }
     void pause_writing() override { hold_source(); }
     void resume_writing() override {
+      if (cut) return transport->abort();
       if (!std::exchange(holds_source, false)) return;
       if (Side& from = other(); from.transport) from.transport->resume_reading();
     }
@@ -82,6 +101,51 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
       }
       relay.lost(*this, std::move(error));
     }
+
+    void on_spliced(std::size_t bytes) override {
+      count(bytes);
+      relay.moved();
+      if (bytes >= kSmall || relay.options_.splice != Splice::automatic) {
+        streak = 0;
+      } else if (++streak == kSmallReads) {
+        streak = 0;
+        stream->stop_splicing();
+      }
+    }
+    void on_splice_ended(bool never) override {
+      streak = 0;
+      copies_only = never;
+    }
+
+    void count(std::size_t bytes) {
+      received += bytes;
+      if (RelayTraffic* traffic = relay.options_.traffic) {
+        (this == &relay.a_ ? traffic->a_to_b : traffic->b_to_a) += bytes;
+      }
+    }
+    void consider_splicing(std::size_t bytes) {
+      switch (relay.options_.splice) {
+        case Splice::never:
+          return;
+        case Splice::automatic:
+          if (bytes < kLarge) {
+            streak = 0;
+            return;
+          }
+          if (++streak < kLargeReads) return;
+          [[fallthrough]];
+        case Splice::always:
+          begin_splicing();
+      }
+    }
+    /// Only between two transports whose protocols are ours.
+    void begin_splicing() {
+      streak = 0;
+      Side& to = other();
+      if (copies_only || !stream || !to.stream || !speaks() || !to.speaks()) return;
+      stream->splice_to(std::static_pointer_cast<StreamTransport>(to.transport), *this);
+    }
+    bool speaks() const { return transport && transport->get_protocol().get() == this; }
 
     void hold_source() {
       if (std::exchange(holds_source, true)) return;
@@ -97,9 +161,13 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
 
     Relay& relay;
     std::shared_ptr<Transport> transport;  // null once lost
+    StreamTransport* stream;               // the same if it is over a socket, else null
     std::uint64_t received = 0;
+    int streak = 0;             // of large reads while copying, of small ones while splicing
     bool ended = false;         // has sent its EOF
+    bool copies_only = false;   // splicing was refused
     bool holds_source = false;  // takes no more: the other side is not read
+    bool cut = false;           // to be aborted once its queue is out
   };
 
   static void rearm(Timer& timer, Duration limit) {
@@ -136,7 +204,18 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
     close(b_);
   }
   static void close(Side& side) {
-    if (side.transport) side.transport->close();
+    if (side.transport && !side.cut) side.transport->close();
+  }
+
+  /// What a side got may lack its end. Over TLS a close would vouch for it (close_notify); so once
+  /// the queue is out such a connection is cut as well.
+  void cut(Side& side) {
+    const bool layer = dynamic_cast<ProtocolLayer*>(side.transport.get()) != nullptr;
+    if (!layer || side.cut || side.transport->is_closing()) return;
+    side.cut = true;
+    side.transport->pause_reading();
+    if (side.buffered() == 0) return side.transport->abort();
+    side.transport->set_write_buffer_limits(0, 0);
   }
 
   void abort_both() {
@@ -150,6 +229,7 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
     if (error && !error_) error_ = std::move(error);
     side.transport.reset();
     if (loop_gone_) return;
+    if (error_ && !side.ended) cut(side.other());
     close_both();
     finish_if_over();
   }
@@ -180,6 +260,7 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
   void on_linger() {
     if (still_sending()) return moved();
     if (!error_) error_ = {make_error_code(errc::timed_out), "relay (half-closed)", {}};
+    cut(a_.ended ? a_ : b_);  // the one that waits for the other's end
     close_both();
   }
 

@@ -1,5 +1,5 @@
-#include "listen_socket.h"
 #include "look_ups.h"
+#include "server_creation.h"
 #include "stream_server.h"
 
 #include <netdb.h>
@@ -11,27 +11,13 @@
 namespace ferry {
 namespace {
 
-void check_common(const ProtocolFactory& factory, int backlog, const char* what) {
-  if (!factory) throw std::invalid_argument(std::string(what) + ": the protocol factory is empty");
-  if (backlog < 0) throw std::invalid_argument(std::string(what) + ": the backlog is negative");
-}
-
-std::shared_ptr<Server> make_server(EventLoop& loop, ServerSettings settings,
-                                    std::vector<BoundSocket> sockets, bool start) {
-  auto server = StreamServer::make(loop, std::move(settings), std::move(sockets));
-  if (start) server->start_serving();
-  return server;
-}
-
-/// A future that is done already: with the server over one socket, or with why there is none.
-Future<std::shared_ptr<Server>> server_over(EventLoop& loop, ServerSettings settings,
-                                            BoundSocket bound, const Error& error, bool start) {
+/// A future that is done already: with the server over some sockets, or with why there is none.
+Future<std::shared_ptr<Server>> server_over(EventLoop& loop, std::vector<BoundSocket> sockets,
+                                            const Error& error, ServerMaker make) {
   Future<std::shared_ptr<Server>> future(loop);
   try {
     if (error) throw IoError(error);
-    std::vector<BoundSocket> sockets;
-    sockets.push_back(std::move(bound));
-    future.set_result(make_server(loop, std::move(settings), std::move(sockets), start));
+    future.set_result(make(std::move(sockets)));
   } catch (const std::system_error&) {
     future.set_exception(std::current_exception());
   }
@@ -42,16 +28,16 @@ Future<std::shared_ptr<Server>> server_over(EventLoop& loop, ServerSettings sett
 class ServerCreation final : public std::enable_shared_from_this<ServerCreation>,
                              private LoopResource {
  public:
-  ServerCreation(EventLoop& loop, ProtocolFactory factory, ListenOptions options)
+  ServerCreation(EventLoop& loop, ListenOptions options, ServerMaker make)
       : LoopResource(loop, Kind::operation),
-        factory_(std::move(factory)),
         options_(std::move(options)),
+        make_(std::move(make)),
         result_(loop) {}
 
-  static Future<std::shared_ptr<Server>> begin(EventLoop& loop, ProtocolFactory factory,
-                                               ListenOptions options) {
+  static Future<std::shared_ptr<Server>> begin(EventLoop& loop, ListenOptions options,
+                                               ServerMaker make) {
     const auto creation =
-        std::make_shared<ServerCreation>(loop, std::move(factory), std::move(options));
+        std::make_shared<ServerCreation>(loop, std::move(options), std::move(make));
     creation->look_up();
     return creation->result_;
   }
@@ -81,11 +67,7 @@ class ServerCreation final : public std::enable_shared_from_this<ServerCreation>
     release();
     if (found.error) return result_.set_exception(found.error);
     try {
-      std::vector<BoundSocket> sockets = bind_all(found.addresses);
-      result_.set_result(make_server(loop(),
-                                     {std::move(factory_), std::move(options_.wrap),
-                                      options_.backlog, options_.max_connections},
-                                     std::move(sockets), options_.start_serving));
+      result_.set_result(make_(bind_all(found.addresses)));
     } catch (const std::system_error&) {
       result_.set_exception(std::current_exception());
     }
@@ -129,8 +111,8 @@ class ServerCreation final : public std::enable_shared_from_this<ServerCreation>
     self_.reset();
   }
 
-  ProtocolFactory factory_;
   ListenOptions options_;
+  ServerMaker make_;
   Future<std::shared_ptr<Server>> result_;
   std::optional<LookUps> look_ups_;
   std::shared_ptr<ServerCreation> self_;
@@ -143,36 +125,44 @@ std::uint16_t Server::port() const {
   return addresses.empty() ? std::uint16_t{0} : addresses.front().port();
 }
 
-Future<std::shared_ptr<Server>> create_server(EventLoop& loop, ProtocolFactory factory,
-                                              ListenOptions options) {
-  check_common(factory, options.backlog, "create_server");
+void check_listening(bool factory, int backlog, const char* what) {
+  if (!factory) throw std::invalid_argument(std::string(what) + ": the protocol factory is empty");
+  if (backlog < 0) throw std::invalid_argument(std::string(what) + ": the backlog is negative");
+}
+
+Future<std::shared_ptr<Server>> bind_server(EventLoop& loop, ListenOptions options,
+                                            ServerMaker make) {
   if (options.family != AF_UNSPEC && options.family != AF_INET && options.family != AF_INET6) {
     throw std::invalid_argument("create_server: the family is none of IP");
   }
-  if (options.socket < 0)
-    return ServerCreation::begin(loop, std::move(factory), std::move(options));
+  std::vector<int> given = options.sockets;
+  if (options.socket >= 0) given.insert(given.begin(), options.socket);
+  if (given.empty()) return ServerCreation::begin(loop, std::move(options), std::move(make));
   if (!options.hosts.empty() || options.port != 0) {
     throw std::invalid_argument("create_server: a socket, and hosts or a port as well");
   }
-  check_stream_type(loop.kernel(), options.socket);
+  for (const int fd : given) check_stream_type(loop.kernel(), fd);
   Error error;
-  BoundSocket bound = adopt_bound(loop.kernel(), options.socket, error);
-  if (bound.socket && options.keep_alive) {
-    loop.kernel().set_option(options.socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+  std::vector<BoundSocket> sockets;
+  for (const int fd : given) {
+    Error refused;
+    sockets.push_back(adopt_bound(loop.kernel(), fd, refused));
+    if (refused && !error) error = refused;
+    if (!refused && options.keep_alive) {
+      loop.kernel().set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    }
   }
-  return server_over(
-      loop, {std::move(factory), std::move(options.wrap), options.backlog, options.max_connections},
-      std::move(bound), error, options.start_serving);
+  return server_over(loop, std::move(sockets), error, std::move(make));
 }
 
-Future<std::shared_ptr<Server>> create_unix_server(EventLoop& loop, ProtocolFactory factory,
-                                                   UnixListenOptions options) {
-  check_common(factory, options.backlog, "create_unix_server");
+Future<std::shared_ptr<Server>> bind_unix_server(EventLoop& loop, const UnixListenOptions& options,
+                                                 ServerMaker make) {
   if (options.path.empty() == (options.socket < 0)) {
     throw std::invalid_argument("create_unix_server: either a path or a socket is needed");
   }
   Error error;
-  BoundSocket bound;
+  std::vector<BoundSocket> sockets(1);
+  BoundSocket& bound = sockets.front();
   if (options.socket < 0) {
     bound =
         bind_unix(loop.kernel(), Address::unix_path(options.path), options.cleanup_socket, error);
@@ -187,9 +177,37 @@ Future<std::shared_ptr<Server>> create_unix_server(EventLoop& loop, ProtocolFact
       bound.file = SocketFile(address.path());
     }
   }
-  return server_over(
-      loop, {std::move(factory), std::move(options.wrap), options.backlog, options.max_connections},
-      std::move(bound), error, options.start_serving);
+  return server_over(loop, std::move(sockets), error, std::move(make));
+}
+
+namespace {
+
+template <class Options>
+ServerMaker maker(EventLoop& loop, ProtocolFactory factory, const Options& options) {
+  return [&loop, start = options.start_serving,
+          settings = ServerSettings{std::move(factory), options.wrap, options.backlog,
+                                    options.max_connections, options.gate}](
+             std::vector<BoundSocket> sockets) mutable -> std::shared_ptr<Server> {
+    auto server = StreamServer::make(loop, std::move(settings), std::move(sockets));
+    if (start) server->start_serving();
+    return server;
+  };
+}
+
+}  // namespace
+
+Future<std::shared_ptr<Server>> create_server(EventLoop& loop, ProtocolFactory factory,
+                                              ListenOptions options) {
+  check_listening(static_cast<bool>(factory), options.backlog, "create_server");
+  ServerMaker make = maker(loop, std::move(factory), options);
+  return bind_server(loop, std::move(options), std::move(make));
+}
+
+Future<std::shared_ptr<Server>> create_unix_server(EventLoop& loop, ProtocolFactory factory,
+                                                   UnixListenOptions options) {
+  check_listening(static_cast<bool>(factory), options.backlog, "create_unix_server");
+  ServerMaker make = maker(loop, std::move(factory), options);
+  return bind_unix_server(loop, options, std::move(make));
 }
 
 }  // namespace ferry

@@ -93,6 +93,9 @@ class FileSender {
 Future<std::uint64_t> sock_sendfile(EventLoop& loop, int fd, int file, std::uint64_t offset,
                                     std::optional<std::uint64_t> count, bool fallback) {
   if (count && *count == 0) throw std::invalid_argument("sock_sendfile: the count is zero");
+  if (offset > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+    throw std::invalid_argument("sock_sendfile: the offset is too large");
+  }
   int type = 0;
   if (loop.kernel().get_option(fd, SOL_SOCKET, SO_TYPE, type).ok() && type != SOCK_STREAM) {
     throw std::invalid_argument("sock_sendfile: the socket is no stream socket");

@@ -37,7 +37,7 @@ void StreamTransport::on_readable(FdWatch::ReadEvent event) {
 /// Nobody will read what is written here.
 void StreamTransport::on_reader_gone() {
   if (ending_) return;
-  if (get_write_buffer_size() > 0) return fail(system_error_code(EPIPE), "write");
+  if (get_write_buffer_size() > 0 || file_) return fail(system_error_code(EPIPE), "write");
   closing_ = true;
   end_soon();
 }
@@ -47,6 +47,19 @@ void StreamTransport::on_reader_gone() {
 void StreamTransport::read_ready(bool drain) {
   readable_ = false;
   for (int budget = kFullReadsPerTurn; budget > 0; --budget) {
+    if (splicing_) [[unlikely]] {
+      const Spliced spliced = splice_some();
+      if (spliced == Spliced::over) return;
+      if (spliced == Spliced::passed_on) {
+        if (!paused_) continue;
+        readable_ = true;
+        return;
+      }
+      if (spliced == Spliced::nothing && !drain) {
+        return watch_->arm(Direction::read, FdWatch::Arm::after_would_block);
+      }
+      // Or else by recv: of what is behind an urgent mark splice knows nothing.
+    }
     const bool buffered = slot_.get()->as_buffered() != nullptr;
     MutableBytes into;
     if (buffered) {

@@ -1,10 +1,7 @@
 #include "stream_server.h"
 
-#include "stream_transport.h"
+#include "accepted.h"
 
-#include <ferry/protocol_layer.h>
-
-#include <stdexcept>
 #include <utility>
 
 namespace ferry {
@@ -12,16 +9,13 @@ namespace ferry {
 std::shared_ptr<StreamServer> StreamServer::make(EventLoop& loop, ServerSettings settings,
                                                  std::vector<BoundSocket> sockets) {
   auto server = std::make_shared<StreamServer>(loop, std::move(settings), std::move(sockets));
-  server->self_ = server;
+  server->begin();
   return server;
 }
 
 StreamServer::StreamServer(EventLoop& loop, ServerSettings settings,
                            std::vector<BoundSocket> sockets)
-    : LoopResource(loop, Kind::server),
-      loop_(loop),
-      settings_(std::move(settings)),
-      lifeline_(loop) {
+    : ServerBase(loop), settings_(std::move(settings)) {
   for (BoundSocket& bound : sockets) {
     accept_loops_.push_back(
         std::make_unique<AcceptLoop>(loop, std::move(bound.socket), std::move(bound.address),
@@ -30,119 +24,37 @@ StreamServer::StreamServer(EventLoop& loop, ServerSettings settings,
   }
 }
 
-void StreamServer::start_serving() {
-  check_open("start_serving");
-  if (state_ == State::serving) return;
-  const auto alive = shared_from_this();
-  try {
-    for (auto& accept_loop : accept_loops_) accept_loop->start();
-  } catch (...) {
-    // Half a server is none.
-    close();
-    throw;
-  }
-  state_ = State::serving;
+void StreamServer::open_sockets() {
+  for (auto& accept_loop : accept_loops_) accept_loop->start();
 }
 
-void StreamServer::close() {
-  if (state_ == State::closed) return;
-  const auto alive = shared_from_this();
-  state_ = State::closed;
-  self_.reset();
-  leave_loop();
+void StreamServer::close_sockets() {
   for (auto& accept_loop : accept_loops_) accept_loop->close();
   files_.clear();
-  if (forever_.valid()) forever_.cancel("the server was closed");
-  finish_if_ended();
 }
 
-StreamServer::Drain::Drain(StreamServer& server)
-    : future(server.loop_), deadline(server.loop_, [this, &server] {
-        aborted = server.size();
-        server.abort_clients();
-      }) {}
-
-Future<std::size_t> StreamServer::drain(Duration limit) {
-  usable_loop();
-  const auto alive = shared_from_this();
-  close();
-  const auto drain = std::make_shared<Drain>(*this);
-  drain->future.set_cancel_hook([weak = std::weak_ptr(drain)] {
-    if (const auto cancelled = weak.lock()) cancelled->deadline.cancel();
-  });
-  drain->deadline.set(limit);
-  drains_.push_back(drain);
-  finish_if_ended();
-  return drain->future;
-}
-
-void StreamServer::close_clients() {
-  for (StreamTransport* client = first(); client; client = client->next_client()) {
-    const std::shared_ptr<Protocol> protocol = client->get_protocol();
-    if (ProtocolLayer* layer = protocol ? protocol->as_layer() : nullptr) {
-      layer->close_top();
-    } else {
-      client->close();
-    }
-  }
-}
-
-void StreamServer::abort_clients() {
-  for (StreamTransport* client = first(); client; client = client->next_client()) client->abort();
-}
-
-Future<void> StreamServer::wait_closed() {
-  Future<void> future(usable_loop());
-  std::erase_if(waiters_, [](const Future<void>& waiter) { return waiter.done(); });
-  waiters_.push_back(future);
-  finish_if_ended();
-  return future;
-}
-
-Future<void> StreamServer::serve_forever() {
-  check_open("serve_forever");
-  if (forever_.valid()) throw std::logic_error("serve_forever: it is being called already");
-  start_serving();
-  forever_ = Future<void>(loop_);
-  forever_.set_cancel_hook([weak = weak_from_this()] {
-    if (const auto server = weak.lock()) server->close();
-  });
-  return forever_;
+void StreamServer::keep_socket_files() {
+  for (SocketFile& file : files_) file.forget();
 }
 
 std::vector<Address> StreamServer::sockets() const {
   std::vector<Address> addresses;
-  if (state_ == State::closed) return addresses;
+  if (is_closed()) return addresses;
   for (const auto& accept_loop : accept_loops_) addresses.push_back(accept_loop->address());
   return addresses;
 }
 
 std::vector<int> StreamServer::native_handles() const {
   std::vector<int> handles;
-  if (state_ == State::closed) return handles;
+  if (is_closed()) return handles;
   for (const auto& accept_loop : accept_loops_) handles.push_back(accept_loop->native_handle());
   return handles;
 }
 
 void StreamServer::on_accepted(Socket socket, const Address& peer) {
-  std::shared_ptr<Protocol> protocol;
-  try {
-    protocol = settings_.factory();
-    if (protocol && settings_.wrap) protocol = settings_.wrap(std::move(protocol));
-    if (!protocol) throw std::logic_error("the protocol factory gave no protocol");
-    StreamTransport::start(
-        loop_, {std::move(socket), protocol, peer, shared_from_this(), /*made=*/nullptr});
-  } catch (const LoopExit&) {
-    throw;
-  } catch (...) {
-    // One bad connection in a busy server is no news, unless somebody is looking for it.
-    if (!loop_.debug()) return;
-    ExceptionContext context;
-    context.message = "a connection from " + peer.to_string() + " could not be taken";
-    context.exception = std::current_exception();
-    context.protocol = protocol.get();
-    loop_.call_exception_handler(context);
-  }
+  start_accepted(
+      loop(), std::move(socket), peer, std::static_pointer_cast<StreamServer>(shared_from_this()),
+      [this] { return settings_.factory(); }, settings_.wrap, settings_.gate.get());
 }
 
 bool StreamServer::has_room() const noexcept {
@@ -151,28 +63,10 @@ bool StreamServer::has_room() const noexcept {
 
 void StreamServer::on_connection_left() {
   const auto alive = shared_from_this();
-  if (state_ == State::serving && has_room()) {
+  if (is_serving() && has_room()) {
     for (auto& accept_loop : accept_loops_) accept_loop->resume();
   }
-  finish_if_ended();
-}
-
-void StreamServer::on_loop_close() {
-  close();
-}
-
-void StreamServer::check_open(const char* what) const {
-  usable_loop();
-  if (state_ == State::closed) throw std::logic_error(std::string(what) + ": the server is closed");
-}
-
-void StreamServer::finish_if_ended() {
-  if (state_ != State::closed || size() != 0) return;
-  for (Future<void>& waiter : std::exchange(waiters_, {})) waiter.try_set_result();
-  for (auto& drain : std::exchange(drains_, {})) {
-    drain->deadline.cancel();
-    drain->future.try_set_result(drain->aborted);
-  }
+  finish_if_over();
 }
 
 }  // namespace ferry

@@ -4,6 +4,7 @@
 
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <utility>
 
 namespace ferry {
@@ -63,7 +64,8 @@ void StreamTransport::make_connection(Function<void()> made) {
 void StreamTransport::close() {
   if (closing_) return;
   closing_ = true;
-  if (!corked_ && queue_.empty()) end_soon();
+  if (file_) end_file(system_error_code(ECONNABORTED));
+  if (!corked_ && nothing_queued()) end_soon();
 }
 
 void StreamTransport::abort() {
@@ -71,7 +73,9 @@ void StreamTransport::abort() {
   closing_ = true;
   aborted_ = true;
   queue_.clear();
+  if (piped_) drop_pipe();
   if (corked_) loop().gather_buffer().clear();
+  if (file_) end_file(error_ ? error_->code : system_error_code(ECONNABORTED));
   end_soon();
 }
 
@@ -98,6 +102,10 @@ void StreamTransport::lose() {
   closing_ = ending_ = true;
   if (slot_.made()) slot_.connection_lost(*this, error().code);
   queue_.clear();
+  if (file_) end_file(error().code);  // the loop closes
+  forget_splicing();
+  splice_.reset();
+  piped_ = false;
   watch_.reset();
   loop().release_descriptor(fd_);
   loop().kernel().close(std::exchange(fd_, -1));
@@ -176,7 +184,9 @@ const Address& StreamTransport::sockname() const noexcept {
 }
 
 void StreamTransport::set_protocol(std::shared_ptr<Protocol> protocol) {
-  if (!lost()) slot_.set(std::move(protocol));
+  if (lost()) return;
+  slot_.set(std::move(protocol));
+  forget_splicing();
 }
 
 }  // namespace ferry

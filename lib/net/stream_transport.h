@@ -1,6 +1,8 @@
 #pragma once
 
 #include "connection_set.h"
+#include "file_sending.h"
+#include "stream_splice.h"
 #include "write_queue.h"
 
 #include <ferry/flow_control.h>
@@ -35,7 +37,8 @@ struct StreamStart {
 /// A Transport over a connected stream socket of the loop's kernel, TCP and unix alike, or over one
 /// end of a pipe.
 /// Its life: start -> connection_made -> open -> closing -> lost. Reading is in stream_read.cpp,
-/// writing in stream_write.cpp, the rest of the life in stream_transport.cpp.
+/// writing in stream_write.cpp, sending files in stream_sendfile.cpp, passing on to another one
+/// without copying in stream_splice.cpp, the rest of the life in stream_transport.cpp.
 class StreamTransport final : public Transport, private LoopResource, private FdWatch::Listener {
  public:
   /// Makes the transport; connection_made follows from the loop, then reading starts.
@@ -74,6 +77,26 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   int native_handle() const noexcept override { return fd_; }
   const Error& error() const noexcept override;
 
+  /// connection_made has been called.
+  bool made() const noexcept { return slot_.made(); }
+  /// As ferry/sendfile.h has checked that it may; reading is paused.
+  void send_file(std::unique_ptr<FileSending> file);
+  bool eof_wanted() const noexcept { return eof_wanted_; }
+  /// While it is, `write` and its kin throw.
+  bool writing_reserved() const noexcept { return writing_reserved_; }
+  void reserve_writing(bool on) noexcept { writing_reserved_ = on; }
+
+  /// True if it is over a socket, and splice_to makes sense.
+  bool is_socket() const noexcept { return ends_.socket; }
+  /// From now on what is read goes straight to `sink`, behind what was written to that, and
+  /// `watcher` is told, which must live as long as this goes on: until stop_splicing, until either
+  /// transport gets another protocol or is lost, or the watcher is told. `sink` must be over a
+  /// socket, too.
+  void splice_to(std::shared_ptr<StreamTransport> sink, SpliceWatcher& watcher);
+  /// What is read goes to the protocol again.
+  void stop_splicing();
+  bool is_splicing() const noexcept { return splicing_; }
+
   /// The next connection of the same server.
   StreamTransport* next_client() const noexcept { return next_client_; }
 
@@ -103,7 +126,29 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   void on_eof();
   void read_later();
 
+  // -- both without copying (stream_splice.cpp)
+  enum class Spliced {
+    passed_on,
+    nothing,     // there is nothing, or the pipe is full and its end will tell
+    by_copying,  // not this time
+    over         // the connection is, or reading
+  };
+  StreamSplice& splice();
+  void forget_splicing();
+  Spliced splice_some();
+  bool takes_splice() const noexcept {
+    return slot_.made() && !closing_ && !eof_wanted_ && !writing_reserved_;
+  }
+  bool send_pipe();
+  bool unpipe();
+  void drop_pipe();
+  void source_may_go_on();
+
   // -- writing (stream_write.cpp)
+  bool nothing_queued() const noexcept { return queue_.empty() && !piped_; }
+  std::size_t queued() const noexcept {
+    return queue_.size() + (piped_ ? splice_->pipe.held() : 0);
+  }
   IoResult transmit(std::span<const BytesView> pieces);
   bool accepts_writes();
   void send(BytesView data);
@@ -115,6 +160,13 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   void check_high_water();
   void limits_changed();
   void flushed();
+  bool resume_if_low();
+  void check_not_reserved() const;
+
+  // -- sending files (stream_sendfile.cpp)
+  void send_more_of_file();
+  void send_file_by_reading();
+  void end_file(std::error_code code);
 
   // In this order the small members fill what ProtocolSlot and FlowControl leave over.
   [[no_unique_address]] ProtocolSlot slot_;
@@ -130,12 +182,17 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   bool eof_sent_ : 1 = false;
   bool corked_ : 1 = false;  // one of our callbacks runs: writes are gathered
   bool write_armed_ : 1 = false;
+  bool writing_reserved_ : 1 = false;  // a file is being sent
+  bool splicing_ : 1 = false;          // what is read goes to splice_->sink
+  bool piped_ : 1 = false;             // splice_->pipe holds bytes, which go before the queue
   StreamEnds ends_;
   FdWatchPtr watch_;
   WriteQueue queue_;
+  std::unique_ptr<FileSending> file_;  // to be sent after the queue
   [[no_unique_address]] FlowControl flow_;
   int fd_;  // -1: lost, connection_lost has returned and the loop may be gone
   Address peername_;
+  std::unique_ptr<StreamSplice> splice_;
   mutable std::unique_ptr<Address> sockname_;
   std::unique_ptr<Error> error_;
 

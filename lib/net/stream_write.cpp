@@ -22,7 +22,7 @@ constexpr int kSilentDrops = 4;
 }  // namespace
 
 std::size_t StreamTransport::get_write_buffer_size() const noexcept {
-  return queue_.size() + (corked_ ? loop().gather_buffer().size() : 0);
+  return queued() + (corked_ ? loop().gather_buffer().size() : 0);
 }
 
 IoResult StreamTransport::transmit(std::span<const BytesView> pieces) {
@@ -34,9 +34,10 @@ IoResult StreamTransport::transmit(std::span<const BytesView> pieces) {
 
 /// False if a write is to be dropped: the connection is closing or lost.
 bool StreamTransport::accepts_writes() {
-  if (!closing_ && !eof_wanted_) [[likely]]
+  if (!closing_ && !eof_wanted_ && !writing_reserved_) [[likely]]
     return true;
   if (lost()) return false;
+  if (!closing_) check_not_reserved();
   if (eof_wanted_ && !ends_.writes) throw std::logic_error("write to the reading end of a pipe");
   if (eof_wanted_) throw std::logic_error("write after write_eof");
   if (dropped_writes_ < UINT16_MAX) ++dropped_writes_;
@@ -44,6 +45,10 @@ bool StreamTransport::accepts_writes() {
     loop().log(LogLevel::warning, "write to a closing connection (" + peername_.to_string() + ")");
   }
   return false;
+}
+
+void StreamTransport::check_not_reserved() const {
+  if (writing_reserved_) throw std::logic_error("write while sendfile is in progress");
 }
 
 void StreamTransport::write(BytesView data) {
@@ -79,7 +84,7 @@ void StreamTransport::writelines(std::span<const BytesView> pieces) {
 
 /// Sends `data` as far as the kernel takes it now, and queues a copy of the rest.
 void StreamTransport::send(BytesView data) {
-  if (queue_.empty()) {
+  if (nothing_queued()) {
     const IoResult r = transmit(std::span(&data, 1));
     if (r.ok()) {
       if (r.count() == data.size()) [[likely]]
@@ -101,7 +106,7 @@ void StreamTransport::send_gathered() {
 
 /// As `send` of the concatenation, without making it.
 void StreamTransport::send_pieces(std::span<const BytesView> pieces) {
-  while (!pieces.empty() && queue_.empty()) {
+  while (!pieces.empty() && nothing_queued()) {
     if (pieces.front().empty()) {  // nothing to send is no system call
       pieces = pieces.subspan(1);
       continue;
@@ -131,7 +136,7 @@ void StreamTransport::await_writable() {
 void StreamTransport::uncork() {
   if (!loop().gather_buffer().empty()) send_gathered();
   corked_ = false;
-  if (queue_.empty()) {
+  if (nothing_queued()) {
     if (closing_ || eof_wanted_) flushed();
   } else {
     check_high_water();
@@ -142,17 +147,26 @@ void StreamTransport::on_writable() {
   write_armed_ = false;
   send_queue();
   if (ending_) return;
-  if (flow_.should_resume(queue_.size())) {
-    Cork cork(*this);
-    if (!slot_.resume_writing(*this)) {
-      fail(make_error_code(errc::protocol_failed), "resume_writing");
-    }
+  if (splice_ && nothing_queued()) source_may_go_on();
+  if (file_) {
+    if (nothing_queued()) send_more_of_file();
     return;
   }
-  if (queue_.empty()) flushed();
+  if (!resume_if_low() && nothing_queued()) flushed();
+}
+
+/// Says whether resume_writing was called, which may have changed everything.
+bool StreamTransport::resume_if_low() {
+  if (!flow_.should_resume(queued())) return false;
+  Cork cork(*this);
+  if (!slot_.resume_writing(*this)) {
+    fail(make_error_code(errc::protocol_failed), "resume_writing");
+  }
+  return true;
 }
 
 void StreamTransport::send_queue() {
+  if (piped_ && !send_pipe()) return;
   std::array<BytesView, Kernel::kMaxPieces> batch;
   while (!queue_.empty()) {
     const std::size_t count = queue_.gather(batch);
@@ -177,7 +191,7 @@ void StreamTransport::flushed() {
 }
 
 void StreamTransport::check_high_water() {
-  if (queue_.empty() && !corked_) [[likely]]
+  if (nothing_queued() && !corked_) [[likely]]
     return;
   if (ending_) return;
   if (flow_.overflows(get_write_buffer_size())) {
@@ -190,9 +204,10 @@ void StreamTransport::check_high_water() {
 
 void StreamTransport::write_eof() {
   if (closing_ || eof_wanted_) return;
+  check_not_reserved();
   if (!ends_.reads) return close();  // there is nothing left of a pipe without its writing end
   eof_wanted_ = true;
-  if (!corked_ && queue_.empty()) flushed();
+  if (!corked_ && nothing_queued()) flushed();
 }
 
 void StreamTransport::set_write_buffer_limits(std::optional<std::size_t> high,

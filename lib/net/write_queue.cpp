@@ -34,6 +34,13 @@ std::size_t WriteQueue::gather(std::span<BytesView> pieces) const noexcept {
   return count;
 }
 
+void WriteQueue::copy_to(WriteQueue& other) const {
+  if (!content_) return;
+  for (std::size_t i = content_->head; i < content_->segments.size(); ++i) {
+    other.append(content_->segments[i].view());
+  }
+}
+
 void WriteQueue::consume(std::size_t n) noexcept {
   if (n == 0) return;
   Content& c = *content_;

@@ -28,6 +28,8 @@ class WriteQueue {
   /// Drops `n` bytes from the front; n <= size().
   void consume(std::size_t n) noexcept;
   void clear() noexcept { content_.reset(); }
+  /// Copies all of it to the back of another one.
+  void copy_to(WriteQueue& other) const;
 
  private:
   struct Content {

@@ -160,6 +160,21 @@ IoResult SimKernel::pipe(int& read_end, int& write_end) {
   ++calls_["pipe2"];
   return sockets_->pipe(read_end, write_end);
 }
+IoResult SimKernel::set_pipe_size(int fd, std::size_t bytes) {
+  return call("fcntl", fd, [&](SimSocket& pipe) { return SimSockets::set_pipe_size(pipe, bytes); });
+}
+IoResult SimKernel::splice_in(int socket, int pipe, std::size_t count) {
+  return splice(socket, pipe, count);
+}
+IoResult SimKernel::splice_out(int pipe, int socket, std::size_t count) {
+  return splice(pipe, socket, count);
+}
+IoResult SimKernel::splice(int from, int to, std::size_t count) {
+  return call("splice", from, [&](SimSocket& source) {
+    SimSocket* sink = sockets_->find(to);
+    return sink ? sockets_->splice(source, *sink, count) : IoResult{.value = -1, .error = EBADF};
+  });
+}
 IoResult SimKernel::recv_datagrams(int fd, std::span<IncomingDatagram> into) {
   return call("recvmmsg", fd, [&](SimSocket& socket) {
     return sockets_->recv_datagrams(socket, into.first(std::min(into.size(), kMaxDatagrams)));

@@ -105,6 +105,28 @@ IoResult SimSockets::pipe(int& read_end, int& write_end) {
   return done();
 }
 
+IoResult SimSockets::set_pipe_size(SimSocket& pipe, std::size_t bytes) {
+  if (!pipe.is_pipe() || !pipe.peer) return fail(EBADF);
+  SimSocket& writer = pipe.pipe_end == SimSocket::PipeEnd::write ? pipe : *pipe.peer;
+  writer.peer->receive_size = bytes / 2;
+  writer.send_size = bytes - bytes / 2;
+  return done(bytes);
+}
+
+IoResult SimSockets::splice(SimSocket& from, SimSocket& to, std::size_t count) {
+  if (from.is_pipe() == to.is_pipe() || from.is_datagram() || to.is_datagram()) return fail(EINVAL);
+  if (from.inbox.empty()) {
+    std::byte nothing[1];
+    return recv(from, nothing);
+  }
+  const BytesView there = from.inbox.view().first(count);
+  const IoResult sent = send(to, std::span(&there, 1));
+  if (!sent.ok()) return sent;
+  // As recv takes it out, so that the other end learns of the room.
+  std::vector<std::byte> taken(sent.count());
+  return recv(from, taken);
+}
+
 IoResult SimSockets::read(SimSocket& socket, MutableBytes into) {
   return socket.pipe_end == SimSocket::PipeEnd::write ? fail(EBADF) : recv(socket, into);
 }

@@ -37,6 +37,8 @@ class SimSockets {
   IoResult read(SimSocket& socket, MutableBytes into);
   IoResult write(SimSocket& socket, std::span<const BytesView> pieces);
   IoResult pipe(int& read_end, int& write_end);
+  static IoResult set_pipe_size(SimSocket& pipe, std::size_t bytes);
+  IoResult splice(SimSocket& from, SimSocket& to, std::size_t count);
   IoResult recv_datagrams(SimSocket& socket, std::span<IncomingDatagram> into);
   IoResult send_datagrams(SimSocket& socket, std::span<const OutgoingDatagram> datagrams);
   static IoResult set_membership(SimSocket& socket, const Address& group, bool join);

@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include <cstring>
 #include <new>
 #include <stdexcept>
 
@@ -23,6 +24,12 @@ std::string normal_name(std::string host) {
   if (host.find(':') != std::string::npos) return host.substr(0, host.find('%'));
   if (!host.empty() && host.back() == '.') host.pop_back();
   return host;
+}
+
+/// What others left in this thread's queue of errors would be taken for the next call's. Clearing
+/// it costs as much as encrypting a kilobyte, even if it is empty; a look does not.
+void forget_errors() noexcept {
+  if (ERR_peek_error() != 0) ERR_clear_error();
 }
 
 }  // namespace
@@ -79,6 +86,7 @@ TlsEngine::Status TlsEngine::handshake() {
   const Status status = status_of(SSL_do_handshake(ssl_.get()));
   if (status != Status::done) return status;
   established_ = true;
+  drop_buffers();
   if (state_->sessions && SSL_session_reused(ssl_.get()) &&
       SSL_version(ssl_.get()) < TLS1_3_VERSION) {
     // TLS 1.2 may go on with the same ticket; then nobody tells of a new one.
@@ -91,10 +99,19 @@ TlsEngine::Status TlsEngine::read(MutableBytes into, std::size_t& size) {
   size = 0;
   if (error_) return Status::failed;
   while (size < into.size()) {
-    ERR_clear_error();
+    // Not only to be told that nothing is left.
+    if (size > 0 && !may_read()) {
+      if (buffers_left_) drop_buffers();
+      return Status::wants_input;
+    }
+    forget_errors();
     std::size_t got = 0;
     const int result = SSL_read_ex(ssl_.get(), into.data() + size, into.size() - size, &got);
-    if (result != 1) return status_of(result);
+    if (result != 1) {
+      const Status status = status_of(result);
+      if (buffers_left_ && status == Status::wants_input) drop_buffers();
+      return status;
+    }
     size += got;
     idle_messages_ = 0;
   }
@@ -107,7 +124,7 @@ bool TlsEngine::may_read() const noexcept {
 
 TlsEngine::Status TlsEngine::write(BytesView data) {
   if (error_) return Status::failed;
-  ERR_clear_error();
+  forget_errors();
   std::size_t written = 0;
   const int result = SSL_write_ex(ssl_.get(), data.data(), data.size(), &written);
   if (result != 1) return status_of(result);
@@ -152,7 +169,17 @@ TlsEngine::Status TlsEngine::fail(std::error_code error) {
 }
 
 void TlsEngine::count_message() noexcept {
-  if (established_ && ++idle_messages_ > kIdleMessages) fail(tls_code(tls_errc::flood));
+  if (!established_) return;
+  buffers_left_ = true;
+  if (++idle_messages_ > kIdleMessages) fail(tls_code(tls_errc::flood));
+}
+
+/// A handshake message makes OpenSSL allocate its record buffers, which SSL_MODE_RELEASE_BUFFERS
+/// gives back only after data: an idle client would hold one since the session tickets.
+void TlsEngine::drop_buffers() noexcept {
+  // Not within a record: releases before 3.0.14 would forget its header (CVE-2024-4741).
+  if (std::strcmp(SSL_rstate_string(ssl_.get()), "RH") != 0) return;
+  if (SSL_free_buffers(ssl_.get()) == 1) buffers_left_ = false;
 }
 
 /// For the BIO: the next bytes of the input. After a flood there are none, so that OpenSSL returns.

@@ -84,6 +84,7 @@ class TlsEngine {
   Status status_of(int result);
   Status fail(std::error_code error);
   void set_peer_name(const std::string& host);
+  void drop_buffers() noexcept;
 
   std::shared_ptr<const TlsState> state_;
   SslPtr ssl_;
@@ -93,6 +94,7 @@ class TlsEngine {
   std::error_code error_;
   int idle_messages_ = 0;  // handshake messages since the last data went either way
   bool established_ = false;
+  bool buffers_left_ = false;  // by handshake messages after the handshake
   bool close_sent_ = false;
   bool close_received_ = false;
 };

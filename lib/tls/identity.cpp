@@ -19,6 +19,7 @@ struct Source {
   std::string name;  // for messages
 };
 
+/// `pem` must live as long as what is returned reads from it.
 Source open_source(const std::string& pem, const std::string& file, const char* what) {
   ERR_clear_error();
   Source source;
@@ -32,6 +33,8 @@ Source open_source(const std::string& pem, const std::string& file, const char* 
   if (!source.bio) throw_openssl_error(source.name);
   return source;
 }
+
+Source open_source(std::string&& pem, const std::string& file, const char* what) = delete;
 
 /// For PEM_read_*: the password of an identity. Never a question on the terminal.
 int give_password(char* buffer, int size, int, void* identity) {
@@ -118,9 +121,10 @@ void use_trust(SSL_CTX* context, const TlsTrust& trust) {
 }
 
 void announce_trust(SSL_CTX* context, const TlsTrust& trust) {
+  const std::string none;
   for (const bool pem : {false, true}) {
     if ((pem ? trust.ca_pem : trust.ca_file).empty()) continue;
-    const Source source = open_source(pem ? trust.ca_pem : "", trust.ca_file, "CA");
+    const Source source = open_source(pem ? trust.ca_pem : none, trust.ca_file, "CA");
     while (const X509Ptr ca = next_certificate(source)) SSL_CTX_add_client_CA(context, ca.get());
   }
 }

@@ -12,13 +12,14 @@
 namespace ferry {
 
 TlsConnection::TlsConnection(TlsStart start)
-    : context_(std::move(start.context)),
+    : TransportLayer(std::move(start.protocol)),
+      context_(std::move(start.context)),
       server_hostname_(std::move(start.options.server_hostname)),
       handshake_timeout_(start.options.handshake_timeout),
       shutdown_timeout_(start.options.shutdown_timeout),
       max_handshakes_(start.options.max_handshakes),
       handshakes_(std::move(start.handshakes)),
-      slot_(std::move(start.protocol)) {
+      half_close_(start.options.half_close) {
   flow_.set_limits(kDefaultLimits.high, kDefaultLimits.low);
 }
 
@@ -33,13 +34,7 @@ void TlsConnection::when_made(const std::string& host, Made made) {
     }
     server_hostname_ = host;
   }
-  made_ = std::make_shared<Made>(std::move(made));
-  if (ProtocolLayer* above = slot_.get()->as_layer()) {
-    above->when_made(
-        host, [made = made_](std::exception_ptr failure, std::shared_ptr<Transport> transport) {
-          (*made)(std::move(failure), std::move(transport));
-        });
-  }
+  TransportLayer::when_made(host, std::move(made));
 }
 
 void TlsConnection::connection_made(std::shared_ptr<Transport> below) {
@@ -82,13 +77,11 @@ void TlsConnection::begin(BytesView received) {
 /// False if there are too many already; then this one has failed.
 bool TlsConnection::count_handshake() {
   if (!handshakes_) return true;
-  if (max_handshakes_ != 0 && handshakes_->running >= max_handshakes_) {
-    fail(tls_code(tls_errc::too_many_handshakes), "TLS handshake");
-    return false;
-  }
-  ++handshakes_->running;
   counted_ = true;
-  return true;
+  if (++handshakes_->running <= max_handshakes_ || max_handshakes_ == 0) return true;
+  uncount_handshake();
+  fail(tls_code(tls_errc::too_many_handshakes), "TLS handshake");
+  return false;
 }
 
 void TlsConnection::uncount_handshake() noexcept {
@@ -142,15 +135,13 @@ void TlsConnection::handshake_done() {
     loop_->call_soon([self] { self->release_upgraded(); });
     return;
   }
-  const std::shared_ptr<Made> made = std::exchange(made_, nullptr);
-  const bool layer_above = slot_.get()->as_layer() != nullptr;  // then that one tells of its own
   {
     const Cork cork(*this);
     if (!slot_.connection_made(*this, self)) {
       fail(make_error_code(errc::protocol_failed), "connection_made");
     }
   }
-  if (made && !layer_above) loop_->run_callback([&] { (*made)(nullptr, self); });
+  tell_made(self);
 }
 
 void TlsConnection::release_upgraded() {
@@ -245,7 +236,7 @@ void TlsConnection::connection_lost(std::error_code error) {
   input_.reset();
   backlog_.reset();
   if (slot_.made()) slot_.connection_lost(*this, this->error().code);
-  if (!was_open) tell_failure();
+  if (!was_open) handshake_failed();
   made_.reset();
   upgraded_ = {};
   slot_.drop();
@@ -267,14 +258,13 @@ void TlsConnection::settle_error(std::error_code below) {
 }
 
 /// The handshake has failed: whoever waits for it is told.
-void TlsConnection::tell_failure() {
+void TlsConnection::handshake_failed() {
   if (error_ && error_->code == errc::loop_closed) return;
   const Error aborted{std::make_error_code(std::errc::connection_aborted), "TLS handshake",
                       peername()};
   const std::exception_ptr failure = std::make_exception_ptr(IoError(error_ ? *error_ : aborted));
-  if (made_) {
-    loop_->run_callback([&] { (*made_)(failure, nullptr); });
-  } else if (upgraded_.valid()) {
+  if (tell_failure(failure)) return;
+  if (upgraded_.valid()) {
     if (!upgraded_.done()) upgraded_.set_exception(failure);
   } else if (error_ && loop_->debug()) {
     // One bad connection in a busy server is no news, unless somebody is looking for it.
@@ -291,20 +281,6 @@ void TlsConnection::tell_failure() {
 
 void TlsConnection::set_protocol(std::shared_ptr<Protocol> protocol) {
   if (state_ != State::lost) slot_.set(std::move(protocol));
-}
-
-const Address& TlsConnection::sockname() const noexcept {
-  static const Address none;
-  return below_ ? below_->sockname() : none;
-}
-
-const Address& TlsConnection::peername() const noexcept {
-  static const Address none;
-  return below_ ? below_->peername() : none;
-}
-
-int TlsConnection::native_handle() const noexcept {
-  return below_ ? below_->native_handle() : -1;
 }
 
 const Error& TlsConnection::error() const noexcept {

@@ -3,18 +3,18 @@
 #include "engine.h"
 
 #include <ferry/flow_control.h>
-#include <ferry/protocol_layer.h>
-#include <ferry/protocol_slot.h>
 #include <ferry/tls.h>
+#include <ferry/transport_layer.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
 namespace ferry {
 
-/// Handshakes under way of one server.
+/// Handshakes under way of one server, or of several on loops of their own that share a wrap.
 struct HandshakeCount {
-  std::size_t running = 0;
+  std::atomic<std::size_t> running = 0;
 };
 
 /// What a TlsConnection starts with.
@@ -31,9 +31,7 @@ struct TlsStart {
 ///
 /// Everything that happens ends in `work`, which goes as far as it can and sends, at its end, what
 /// the engine has written: one `write` below for all that one event caused.
-class TlsConnection final : public TlsTransport,
-                            public Protocol,
-                            public ProtocolLayer,
+class TlsConnection final : public TransportLayer<TlsTransport>,
                             public std::enable_shared_from_this<TlsConnection> {
  public:
   explicit TlsConnection(TlsStart start);
@@ -54,7 +52,6 @@ class TlsConnection final : public TlsTransport,
   void connection_lost(std::error_code error) override;
   void pause_writing() override { below_paused_ = true; }
   void resume_writing() override;
-  ProtocolLayer* as_layer() noexcept override { return this; }
 
   // -- Transport: what the protocol above calls
   EventLoop& loop() const noexcept override { return *loop_; }
@@ -62,7 +59,7 @@ class TlsConnection final : public TlsTransport,
   void writelines(std::span<const BytesView> pieces) override;
   using Transport::writelines;
   void write_eof() override;
-  bool can_write_eof() const noexcept override { return false; }
+  bool can_write_eof() const noexcept override { return half_close_; }
   void close() override;
   void abort() override;
   bool is_closing() const noexcept override { return closing_; }
@@ -75,10 +72,6 @@ class TlsConnection final : public TlsTransport,
   std::size_t get_write_buffer_size() const noexcept override;
   void set_write_hard_limit(std::size_t bytes) override;
   void set_protocol(std::shared_ptr<Protocol> protocol) override;
-  std::shared_ptr<Protocol> get_protocol() const override { return slot_.get(); }
-  const Address& sockname() const noexcept override;
-  const Address& peername() const noexcept override;
-  int native_handle() const noexcept override;
   const Error& error() const noexcept override;
 
   // -- TlsTransport
@@ -107,8 +100,9 @@ class TlsConnection final : public TlsTransport,
   void fail_by_engine(const char* operation);
   void set_error(std::error_code code, const char* operation);
   void finish_closing();
+  void finish_writing();
   void settle_error(std::error_code below);
-  void tell_failure();
+  void handshake_failed();
   const TlsFacts& facts() const;
 
   // -- upwards (tls_read.cpp)
@@ -137,22 +131,22 @@ class TlsConnection final : public TlsTransport,
   Duration shutdown_timeout_;
   std::size_t max_handshakes_;
   std::shared_ptr<HandshakeCount> handshakes_;  // while this one counts, or has yet to
-  ProtocolSlot slot_;
-  std::shared_ptr<Transport> below_;
-  std::unique_ptr<TlsEngine> engine_;        // until lost
-  mutable std::unique_ptr<TlsFacts> facts_;  // made when first asked for, or else then
-  Buffer input_;                             // encrypted bytes received and not yet read
-  Buffer backlog_;                           // plain bytes written and not yet encrypted
+  std::unique_ptr<TlsEngine> engine_;           // until lost
+  mutable std::unique_ptr<TlsFacts> facts_;     // made when first asked for, or else then
+  Buffer input_;                                // encrypted bytes received and not yet read
+  Buffer backlog_;                              // plain bytes written and not yet encrypted
   FlowControl flow_;
   std::optional<Timer> deadline_;  // of the handshake, then of the shutdown
   std::optional<Timer> more_;      // goes on with `work`, in a turn of its own
   std::unique_ptr<Error> error_;
-  std::shared_ptr<Made> made_;  // who waits for the handshake; shared with a layer above
   Future<std::shared_ptr<TlsTransport>> upgraded_;  // no future at all, but for start_tls
 
   State state_ = State::fresh;
   std::uint16_t dropped_writes_ = 0;
   bool counted_ : 1 = false;        // in handshakes_
+  bool half_close_ : 1 = false;     // by the options
+  bool eof_wanted_ : 1 = false;     // write_eof was called
+  bool eof_told_ : 1 = false;       // eof_received was called, and the connection stays
   bool closing_ : 1 = false;        // close, abort or failure has begun
   bool over_ : 1 = false;           // abort or failure: nothing is sent or read any more
   bool aborted_ : 1 = false;        // by the program

@@ -15,7 +15,7 @@ constexpr int kFullReadsPerTurn = 16;
 }  // namespace
 
 void TlsConnection::data_received(BytesView data) {
-  if (!over_) work(data);
+  if (!over_ && !eof_told_) work(data);  // behind a close_notify nothing counts
 }
 
 bool TlsConnection::eof_received() {
@@ -66,6 +66,7 @@ void TlsConnection::advance() {
   read();
   if (over_) return;
   encrypt_backlog();
+  if (eof_wanted_ && !over_) finish_writing();
   if (closing_ && !over_) finish_closing();
   if (over_) return;
   flush();
@@ -76,6 +77,7 @@ void TlsConnection::read() {
   std::optional<PlainScratch> scratch;
   unread_ = false;
   for (int budget = kFullReadsPerTurn; !closing_ && !over_ && !held(); --budget) {
+    if (eof_told_) return;
     if (engine_->close_notify_received()) return on_close_notify();
     if (!engine_->may_read()) {
       if (below_eof_) fail(tls_code(tls_errc::truncated), "TLS read");
@@ -119,6 +121,10 @@ void TlsConnection::on_close_notify() {
     if (!slot_.eof_received(*this, keep_open)) {
       return fail(make_error_code(errc::protocol_failed), "eof_received");
     }
+  }
+  if (half_close_ && keep_open && !closing_) {
+    eof_told_ = true;
+    return;
   }
   if (keep_open && !closing_) {
     loop_->log(LogLevel::warning, "eof_received() returned true, but TLS has no half-close (" +

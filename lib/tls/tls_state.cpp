@@ -154,8 +154,11 @@ std::shared_ptr<const TlsState> make_server_state(const TlsServerOptions& option
   auto state = make_state(options);
   state->is_server = true;
   state->require_alpn = options.require_alpn;
-  state->context =
-      make_server_context(options, options.identity, before ? before->context.get() : nullptr);
+  state->asks_certificates = options.client_certificates != ClientCertificates::none;
+  // A ticket stands for a check of the client's certificate that was made by the rules of its day.
+  const bool keep_tickets = before && !before->asks_certificates && !state->asks_certificates;
+  state->context = make_server_context(options, options.identity,
+                                       keep_tickets ? before->context.get() : nullptr);
   for (const auto& [name, identity] : options.identities) {
     state->by_name[lower_case(name)] = make_server_context(options, identity, state->context.get());
   }

@@ -19,6 +19,7 @@ struct TlsState {
   bool verify = false;          // a client's
   bool check_hostname = false;  // a client's
   bool require_alpn = false;
+  bool asks_certificates = false;  // a server's, of its clients
   SslContextPtr context;
   std::map<std::string, SslContextPtr> by_name;  // lower case; of a server
   std::string alpn;                              // in wire format
@@ -30,7 +31,8 @@ struct TlsState {
 };
 
 std::shared_ptr<const TlsState> make_client_state(const TlsClientOptions& options);
-/// `before`: the state to replace, whose ticket keys are kept; may be null.
+/// `before`: the state to replace, whose ticket keys are kept if clients need no certificate; may
+/// be null.
 std::shared_ptr<const TlsState> make_server_state(const TlsServerOptions& options,
                                                   const TlsState* before);
 

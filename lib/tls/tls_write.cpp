@@ -24,6 +24,7 @@ std::size_t TlsConnection::get_write_buffer_size() const noexcept {
 
 /// False if a write is to be dropped: the connection is closing or lost.
 bool TlsConnection::accepts_writes() {
+  if (eof_wanted_ && !closing_) throw std::logic_error("write after write_eof");
   if (!closing_ && engine_) [[likely]]
     return true;
   if (!loop_ || state_ == State::lost) return false;
@@ -57,7 +58,7 @@ void TlsConnection::writelines(std::span<const BytesView> pieces) {
   {
     const Cork cork(*this);
     for (const BytesView piece : pieces) {
-      if (closing_) break;  // pause_writing may have closed
+      if (closing_ || eof_wanted_) break;  // by pause_writing
       write(piece);
     }
   }
@@ -68,7 +69,15 @@ void TlsConnection::writelines(std::span<const BytesView> pieces) {
 }
 
 void TlsConnection::write_eof() {
-  throw std::logic_error("write_eof: TLS has no half-close");
+  if (!half_close_) throw std::logic_error("write_eof: TLS has no half-close");
+  if (closing_ || eof_wanted_ || state_ != State::open) return;
+  eof_wanted_ = true;
+  work();
+}
+
+/// After write_eof: close_notify, once all that was written before it is encrypted.
+void TlsConnection::finish_writing() {
+  if (backlog_.empty()) engine_->send_close_notify();
 }
 
 void TlsConnection::encrypt_backlog() {

@@ -5,6 +5,7 @@
 
 #include <ferry/server.h>
 #include <ferry/tls.h>
+#include <ferry/wraps.h>
 
 #include <utility>
 
@@ -46,7 +47,18 @@ ProtocolWrap noting(std::shared_ptr<Transport>& accepted) {
   };
 }
 
-class TcpMaker : public TransportMaker {
+/// What kinds over a socket have in common, for which TLS may stand on top.
+class SocketMaker : public TransportMaker {
+ public:
+  bool unread_bytes_reset() const override { return true; }
+
+ protected:
+  /// `inner` with whatever this kind puts below it.
+  virtual ProtocolWrap server_wrap(ProtocolWrap inner) { return inner; }
+  virtual ProtocolWrap client_wrap() { return nullptr; }
+};
+
+class TcpMaker : public SocketMaker {
  public:
   Ends connect(EventLoop& loop, Run run, std::shared_ptr<Protocol> near,
                std::shared_ptr<Protocol> far) override {
@@ -71,18 +83,35 @@ class TcpMaker : public TransportMaker {
     options.port = RawListener(loop.kernel()).address().port();
     return create_connection(loop, std::move(factory), std::move(options));
   }
-
-  bool unread_bytes_reset() const override { return true; }
-
- protected:
-  /// `inner` with whatever this kind puts below it.
-  virtual ProtocolWrap server_wrap(ProtocolWrap inner) { return inner; }
-  virtual ProtocolWrap client_wrap() { return nullptr; }
 };
 
-/// TLS over TCP, and over itself.
-template <int kLayers>
-class TlsMaker final : public TcpMaker {
+class UnixMaker : public SocketMaker {
+ public:
+  Ends connect(EventLoop& loop, Run run, std::shared_ptr<Protocol> near,
+               std::shared_ptr<Protocol> far) override {
+    std::shared_ptr<Transport> accepted;
+    UnixListenOptions listen;
+    listen.path = unused_unix_address().path();
+    listen.wrap = server_wrap(noting(accepted));
+    UnixConnectOptions options;
+    options.path = listen.path;
+    options.wrap = client_wrap();
+    auto server = create_unix_server(loop, giving(std::move(far)), std::move(listen));
+    run([&] { return server.done(); });
+    auto client = create_unix_connection(loop, giving(std::move(near)), std::move(options));
+    return both_ends(run, *server.result(), std::move(client), accepted);
+  }
+
+  Future<Connection<>> connect_to_nobody(EventLoop& loop, ProtocolFactory factory) override {
+    UnixConnectOptions options;
+    options.path = unused_unix_address().path();
+    return create_unix_connection(loop, std::move(factory), std::move(options));
+  }
+};
+
+/// TLS over sockets, and over itself.
+template <class Sockets, int kLayers>
+class TlsMaker final : public Sockets {
  public:
   WriteLimits limits() const override { return TlsTransport::kDefaultLimits; }
   std::size_t most_unpaused() const override { return limits().high - 1; }
@@ -95,9 +124,11 @@ class TlsMaker final : public TcpMaker {
     return inner;
   }
   ProtocolWrap client_wrap() override {
-    ProtocolWrap wrap = tls_client(client_);
+    // A unix socket has no host to be checked.
+    const TlsOptions options{.server_hostname = "localhost"};
+    ProtocolWrap wrap = tls_client(client_, options);
     for (int layer = 1; layer < kLayers; ++layer) {
-      wrap = inside(tls_client(client_), std::move(wrap));
+      wrap = inside(tls_client(client_, options), std::move(wrap));
     }
     return wrap;
   }
@@ -114,29 +145,47 @@ class TlsMaker final : public TcpMaker {
   std::shared_ptr<TlsContext> client_ = client_context();
 };
 
-class UnixMaker final : public TransportMaker {
+/// TCP with wraps.
+class WrapMaker : public TcpMaker {
  public:
-  Ends connect(EventLoop& loop, Run run, std::shared_ptr<Protocol> near,
-               std::shared_ptr<Protocol> far) override {
-    std::shared_ptr<Transport> accepted;
-    UnixListenOptions listen;
-    listen.path = unused_unix_address().path();
-    listen.wrap = noting(accepted);
-    UnixConnectOptions options;
-    options.path = listen.path;
-    auto server = create_unix_server(loop, giving(std::move(far)), std::move(listen));
-    run([&] { return server.done(); });
-    auto client = create_unix_connection(loop, giving(std::move(near)), std::move(options));
-    return both_ends(run, *server.result(), std::move(client), accepted);
-  }
+  WrapMaker(ProtocolWrap server, ProtocolWrap client)
+      : server_(std::move(server)), client_(std::move(client)) {}
 
-  Future<Connection<>> connect_to_nobody(EventLoop& loop, ProtocolFactory factory) override {
-    UnixConnectOptions options;
-    options.path = unused_unix_address().path();
-    return create_unix_connection(loop, std::move(factory), std::move(options));
-  }
+ protected:
+  ProtocolWrap server_wrap(ProtocolWrap inner) override { return stacked({server_, inner}); }
+  ProtocolWrap client_wrap() override { return client_; }
 
-  bool unread_bytes_reset() const override { return true; }
+ private:
+  ProtocolWrap server_;
+  ProtocolWrap client_;
+};
+
+class IdleMaker final : public WrapMaker {
+ public:
+  IdleMaker() : WrapMaker(idle_limit(kLong), idle_limit(kLong)) {}
+  static constexpr Duration kLong = std::chrono::hours(1);
+};
+
+/// So fast that it is the kernel's buffers that fill up.
+ProtocolWrap fast_rate() {
+  constexpr std::size_t kMuch = std::size_t{4} << 30;
+  return rate_limit({.read = {kMuch, kMuch}, .write = {kMuch, kMuch}});
+}
+
+class RateMaker final : public WrapMaker {
+ public:
+  RateMaker() : WrapMaker(fast_rate(), fast_rate()) {}
+};
+
+/// A rate below TLS, an idle limit above it.
+class RateTlsIdleMaker final : public WrapMaker {
+ public:
+  RateTlsIdleMaker()
+      : WrapMaker(
+            stacked({fast_rate(), tls_server(server_context()), idle_limit(IdleMaker::kLong)}),
+            stacked({fast_rate(), tls_client(client_context()), idle_limit(IdleMaker::kLong)})) {}
+  WriteLimits limits() const override { return TlsTransport::kDefaultLimits; }
+  std::size_t most_unpaused() const override { return limits().high - 1; }
 };
 
 template <class Maker>
@@ -147,10 +196,14 @@ std::unique_ptr<TransportMaker> make() {
 }  // namespace
 
 const std::vector<TransportKind>& transport_kinds() {
-  static const std::vector<TransportKind> kinds{{"Tcp", make<TcpMaker>},
+  static const std::vector<TransportKind> kinds{{"Idle", make<IdleMaker>},
+                                                {"Rate", make<RateMaker>},
+                                                {"RateTlsIdle", make<RateTlsIdleMaker>},
+                                                {"Tcp", make<TcpMaker>},
                                                 {"Unix", make<UnixMaker>},
-                                                {"Tls", make<TlsMaker<1>>},
-                                                {"TlsInTls", make<TlsMaker<2>>}};
+                                                {"Tls", make<TlsMaker<TcpMaker, 1>>},
+                                                {"TlsInTls", make<TlsMaker<TcpMaker, 2>>},
+                                                {"TlsOverUnix", make<TlsMaker<UnixMaker, 1>>}};
   return kinds;
 }
 

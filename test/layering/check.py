@@ -28,7 +28,7 @@ SOURCE = {".h", ".cpp", ".c"}
 LINES_AT_MOST = 500
 
 # Only the kernel of the loop talks to the operating system's sockets and clock.
-KERNEL_FILES = re.compile(r"lib/loop/(asio_impl|asio_kernel|bsd_\w+|fd_watch_\w+)\.(h|cpp)$")
+KERNEL_FILES = re.compile(r"lib/loop/(asio_impl|asio_kernel|bsd_\w+|child_waiters|fd_watch_\w+)\.(h|cpp)$")
 # Headers of the system that declare calls the kernel wraps, and who else may include them: for types
 # and constants, or for calls on names in the file system.
 SYSTEM_HEADERS = {
@@ -40,8 +40,8 @@ SYSTEM_HEADERS = {
     "net/if.h": r"lib/base/address",
     "sys/un.h": r"lib/base/address",
     "netdb.h": r"lib/base/error|lib/loop/resolver|lib/net/",
-    "unistd.h": r"lib/base/fd|lib/task/run|lib/net/(listen_socket|datagram_endpoint)",
-    "fcntl.h": None,
+    "unistd.h": r"lib/base/fd|lib/task/run|lib/net/(listen_socket|datagram_endpoint|inherited_listeners)",
+    "fcntl.h": r"lib/tls/key_log",
     "poll.h": None,
     "sys/epoll.h": None,
     "sys/event.h": None,

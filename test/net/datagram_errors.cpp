@@ -2,6 +2,9 @@
 
 #include "datagram_fixture.h"
 
+#include <netinet/in.h>
+#include <netinet/udp.h>
+
 #include <cerrno>
 #include <stdexcept>
 
@@ -156,6 +159,34 @@ TEST_P(DatagramErrors, RefusedSegmentsAreSentOneByOneFromThenOn) {
     EXPECT_EQ(kernel().send_calls() - before, round == 0 ? 2u : 1u);
   }
   run_until_received(b, 30);
+  EXPECT_TRUE(a.protocol->errors.empty());
+}
+
+TEST_P(DatagramErrors, WithoutSegmentationNothingIsJoined) {
+  if (simulated()) GTEST_SKIP() << "the simulation has no segmentation";
+  Endpoint a = open({.local_host = "127.0.0.1", .segmentation = false});
+  Endpoint b = open({.local_host = "127.0.0.1", .segmentation = false});
+  const std::vector<BytesView> datagrams(10, BytesView("equal"));
+  a.transport->send_each(datagrams, b.transport->sockname());
+  EXPECT_EQ(kernel().sent(), std::vector<std::size_t>{10});
+  run_until_received(b, 10);
+  int joins = 0;  // stays so where the system knows no such option
+  kernel().get_option(b.transport->native_handle(), IPPROTO_UDP, UDP_GRO, joins);
+  EXPECT_EQ(joins, 0);
+}
+
+TEST_P(DatagramErrors, WithoutOffloadEachDatagramIsAPlaceOfItsOwn) {
+  kernel().refuse_option(IPPROTO_UDP, UDP_SEGMENT);
+  kernel().refuse_option(IPPROTO_UDP, UDP_GRO);
+  Endpoint a = open();
+  Endpoint b = open();
+  const std::vector<BytesView> datagrams(10, BytesView("equal"));
+  for (std::size_t round = 1; round <= 3; ++round) {
+    a.transport->send_each(datagrams, b.transport->sockname());
+    EXPECT_EQ(kernel().sent(), std::vector<std::size_t>(round, 10));
+    run_until_received(b, round * 10);
+  }
+  EXPECT_EQ(b.protocol->data, Strings(30, "equal"));
   EXPECT_TRUE(a.protocol->errors.empty());
 }
 

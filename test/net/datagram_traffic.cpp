@@ -336,5 +336,37 @@ TEST_P(DatagramTraffic, CancellingTheFutureClosesTheSocket) {
   EXPECT_EQ(loop().stats().transports, 0u);
 }
 
+TEST_P(DatagramTraffic, RunsOfOneSizeKeepTheirBordersAndTheirOrder) {
+  // Runs longer than one piece and than one call; ended by a shorter one, a longer one, an empty
+  // one, a big one, another peer.
+  std::vector<std::size_t> sizes(75, 10);
+  for (const std::size_t size : {4, 10, 10, 11, 11, 0, 0, 11, 1452, 1452, 7, 1453, 1453, 10}) {
+    sizes.push_back(size);
+  }
+  for (const bool segmentation : {true, false}) {
+    Endpoint a = open({.local_host = "127.0.0.1", .segmentation = segmentation});
+    const Endpoint ends[] = {open({.local_host = "127.0.0.1", .segmentation = segmentation}),
+                             open({.local_host = "127.0.0.1", .segmentation = segmentation})};
+    std::vector<std::string> expected[2];
+    const auto send = [&](std::size_t to, std::size_t size) {
+      std::string& text = expected[to].emplace_back(std::to_string(expected[to].size()));
+      text.resize(size, 'x');
+      a.transport->sendto(text, ends[to].transport->sockname());
+    };
+    a.protocol->on_data = [&](BytesView, const DatagramInfo&) {
+      for (const std::size_t size : sizes) send(0, size);
+      for (const std::size_t to : {1, 0, 1, 1}) send(to, 10);
+    };
+    ends[0].transport->sendto("go", a.transport->sockname());
+    run_until_received(a, 1);
+    for (std::size_t to : {0, 1}) {
+      run_until_received(ends[to], expected[to].size());
+      EXPECT_EQ(ends[to].protocol->data, expected[to]);
+    }
+    EXPECT_TRUE(a.protocol->errors.empty());
+    EXPECT_EQ(a.transport->get_write_buffer_size(), 0u);
+  }
+}
+
 }  // namespace
 }  // namespace ferry::test

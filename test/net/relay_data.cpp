@@ -183,7 +183,7 @@ TEST_P(RelayData, NonsenseIsAnInvalidArgument) {
   EXPECT_EQ(loop().stats().operations, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Worlds, RelayData, ::testing::ValuesIn(kStreamWorlds), stream_world_name);
+INSTANTIATE_TEST_SUITE_P(Worlds, RelayData, ::testing::ValuesIn(kRelayWorlds), relay_world_name);
 
 }  // namespace
 }  // namespace ferry::test

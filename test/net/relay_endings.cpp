@@ -200,8 +200,7 @@ TEST_P(RelayEndings, NothingIsHeldOnceBothAreLost) {
   EXPECT_TRUE(weak[1].expired());
 }
 
-INSTANTIATE_TEST_SUITE_P(Worlds, RelayEndings, ::testing::ValuesIn(kStreamWorlds),
-                         stream_world_name);
+INSTANTIATE_TEST_SUITE_P(Worlds, RelayEndings, ::testing::ValuesIn(kRelayWorlds), relay_world_name);
 
 }  // namespace
 }  // namespace ferry::test

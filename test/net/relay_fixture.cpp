@@ -5,8 +5,14 @@
 
 namespace ferry::test {
 
+std::string relay_world_name(const ::testing::TestParamInfo<RelayWorld>& info) {
+  const ::testing::TestParamInfo<StreamWorld> stream(info.param.stream, info.index);
+  constexpr const char* kNames[] = {"Automatic", "Copying", "Splicing"};
+  return stream_world_name(stream) + kNames[static_cast<int>(info.param.splice)];
+}
+
 void RelayTest::SetUp() {
-  StreamTest::SetUp();
+  StreamFixture::SetUp();
 }
 
 void RelayTest::TearDown() {
@@ -15,7 +21,7 @@ void RelayTest::TearDown() {
   b_ = {};
   before_a_.reset();
   before_b_.reset();
-  StreamTest::TearDown();
+  StreamFixture::TearDown();
 }
 
 void RelayTest::open_both(int buffer) {
@@ -26,6 +32,7 @@ void RelayTest::open_both(int buffer) {
 }
 
 void RelayTest::join(RelayOptions options) {
+  if (options.splice == Splice::automatic) options.splice = GetParam().splice;
   future_ = relay(a_.transport, b_.transport, options);
 }
 

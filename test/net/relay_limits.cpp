@@ -151,10 +151,8 @@ TEST_P(RelayLimits, LimitsThatAreOffEndNothing) {
   EXPECT_EQ(loop().stats().timers, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Worlds, RelayLimits,
-                         ::testing::Values(StreamWorld{World::sim, Wire::tcp},
-                                           StreamWorld{World::sim, Wire::unix_socket}),
-                         stream_world_name);
+INSTANTIATE_TEST_SUITE_P(Worlds, RelayLimits, ::testing::ValuesIn(std::span(kRelayWorlds).last(4)),
+                         relay_world_name);
 
 }  // namespace
 }  // namespace ferry::test

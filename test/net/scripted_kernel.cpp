@@ -150,6 +150,47 @@ IoResult ScriptedKernel::scripted_send(int fd, std::span<const BytesView> pieces
   return result;
 }
 
+IoResult ScriptedKernel::pipe(int& read_end, int& write_end) {
+  ++pipe_calls_;
+  if (pipe_error_ != 0) return failure(pipe_error_);
+  ++pipes_opened_;
+  return inner_->pipe(read_end, write_end);
+}
+
+IoResult ScriptedKernel::splice_in(int socket, int pipe, std::size_t count) {
+  if (splice_in_error_ != 0) return failure(splice_in_error_);
+  if (recv_steps_.empty()) return inner_->splice_in(socket, pipe, count);
+  const Step step = recv_steps_.front();
+  recv_steps_.pop_front();
+  made_up(socket, Direction::read);
+  if (step.error != 0) return failure(step.error);
+  return inner_->splice_in(socket, pipe, std::min(count, *step.limit));
+}
+
+IoResult ScriptedKernel::splice_out(int pipe, int socket, std::size_t count) {
+  ++send_calls_;
+  if (splice_out_error_ != 0) return failure(splice_out_error_);
+  std::size_t most = std::min(count, allowance_.value_or(count));
+  if (!send_steps_.empty()) {
+    const Step step = send_steps_.front();
+    send_steps_.pop_front();
+    if (step.error != 0) {
+      made_up(socket, Direction::write);
+      return failure(step.error);
+    }
+    most = std::min(most, *step.limit);
+  }
+  if (most < count) made_up(socket, Direction::write);
+  if (most == 0) return failure(EAGAIN);
+  const IoResult result = inner_->splice_out(pipe, socket, most);
+  if (result.ok()) {
+    spliced_ += result.count();
+    sent_.push_back(result.count());
+    if (allowance_) *allowance_ -= result.count();
+  }
+  return result;
+}
+
 IoResult ScriptedKernel::recv_datagrams(int fd, std::span<IncomingDatagram> into) {
   ++recv_calls_;
   if (recv_steps_.empty()) return inner_->recv_datagrams(fd, into);
@@ -196,11 +237,18 @@ IoResult ScriptedKernel::peer_address(int fd, Address& address) {
   return inner_->peer_address(fd, address);
 }
 
+bool ScriptedKernel::refuses_option(int level, int name) const {
+  return std::find(refused_options_.begin(), refused_options_.end(), std::pair(level, name)) !=
+         refused_options_.end();
+}
+
 IoResult ScriptedKernel::set_option(int fd, int level, int name, int value) {
+  if (refuses_option(level, name)) return failure(ENOPROTOOPT);
   return inner_->set_option(fd, level, name, value);
 }
 
 IoResult ScriptedKernel::get_option(int fd, int level, int name, int& value) {
+  if (refuses_option(level, name)) return failure(ENOPROTOOPT);
   return inner_->get_option(fd, level, name, value);
 }
 

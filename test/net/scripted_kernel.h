@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace ferry::test {
@@ -21,7 +22,7 @@ class ScriptedKernel final : public Kernel {
   /// The kernel below: what a test's own sockets should use, so that they are in no script.
   Kernel& inner() noexcept { return *inner_; }
 
-  // -- sends; for send_datagrams, what is said of bytes holds for places
+  // -- sends, splice_out among them; for send_datagrams, what is said of bytes holds for places
   /// From now on only so many more bytes go out; then sends say EAGAIN and writability is not
   /// reported, as with a peer that does not read.
   void block_sends(std::size_t after = 0);
@@ -40,16 +41,30 @@ class ScriptedKernel final : public Kernel {
   /// The most pieces that one send_pieces call was given.
   std::size_t most_pieces() const noexcept { return most_pieces_; }
 
-  // -- the others
+  // -- the others; what is said of recv holds for splice_in
   void limit_next_recvs(std::initializer_list<std::size_t> counts);
   void fail_next_recv(int error) { recv_steps_.push_back({.error = error}); }
   std::size_t recv_calls() const noexcept { return recv_calls_; }
+  /// Bytes that passed by splice, out of pipes.
+  std::size_t spliced() const noexcept { return spliced_; }
+  /// Only splices fail so from now on; 0: no more.
+  void refuse_splice_in(int error) noexcept { splice_in_error_ = error; }
+  void refuse_splice_out(int error) noexcept { splice_out_error_ = error; }
+  /// Pipes cannot be opened, or not be made larger; 0: they can.
+  void refuse_pipes(int error) noexcept { pipe_error_ = error; }
+  void refuse_pipe_sizes(int error) noexcept { pipe_size_error_ = error; }
+  /// Pipes opened so far, and attempts.
+  std::size_t pipes_opened() const noexcept { return pipes_opened_; }
+  std::size_t pipe_calls() const noexcept { return pipe_calls_; }
   void fail_next_accept(int error) { accept_errors_.push_back(error); }
+  /// From now on the system does not know this socket option.
+  void refuse_option(int level, int name) { refused_options_.emplace_back(level, name); }
   /// Arguments of the shutdown calls so far.
   const std::vector<int>& shutdowns() const noexcept { return shutdowns_; }
 
   void attach(Client& client) override { inner_->attach(client); }
   TimePoint now() override { return inner_->now(); }
+  std::chrono::system_clock::time_point wall_clock() override { return inner_->wall_clock(); }
   void run() override { inner_->run(); }
   void stop() override { inner_->stop(); }
   void request_drain() override { inner_->request_drain(); }
@@ -101,11 +116,24 @@ class ScriptedKernel final : public Kernel {
   }
   IoResult set_blocking(int fd) override { return inner_->set_blocking(fd); }
   IoResult file_type(int fd) override { return inner_->file_type(fd); }
-  IoResult pipe(int& read_end, int& write_end) override {
-    return inner_->pipe(read_end, write_end);
+  IoResult pipe(int& read_end, int& write_end) override;
+  IoResult set_pipe_size(int fd, std::size_t bytes) override {
+    return pipe_size_error_ ? IoResult{-1, pipe_size_error_} : inner_->set_pipe_size(fd, bytes);
   }
+  IoResult splice_in(int socket, int pipe, std::size_t count) override;
+  IoResult splice_out(int pipe, int socket, std::size_t count) override;
   IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
   IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
+  IoResult send_descriptors(int fd, BytesView bytes, std::span<const int> descriptors) override {
+    return inner_->send_descriptors(fd, bytes, descriptors);
+  }
+  IoResult recv_descriptors(int fd, MutableBytes into, std::vector<Fd>& descriptors) override {
+    return inner_->recv_descriptors(fd, into, descriptors);
+  }
+  IoResult peer_credentials(int fd, PeerCredentials& credentials) override {
+    return inner_->peer_credentials(fd, credentials);
+  }
+  PeerCredentials own_credentials() override { return inner_->own_credentials(); }
   IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override {
     return inner_->set_membership(fd, group, interface, join);
   }
@@ -117,6 +145,7 @@ class ScriptedKernel final : public Kernel {
     int error = 0;
   };
 
+  bool refuses_option(int level, int name) const;
   IoResult scripted_send(int fd, std::span<const BytesView> pieces, bool gathered);
   void made_up(int fd, Direction direction);
   bool writes_held() const noexcept { return allowance_ && *allowance_ == 0; }
@@ -130,9 +159,17 @@ class ScriptedKernel final : public Kernel {
   std::deque<int> accept_errors_;
   std::vector<std::size_t> sent_;
   std::vector<int> shutdowns_;
+  std::vector<std::pair<int, int>> refused_options_;
   std::size_t send_calls_ = 0;
   std::size_t most_pieces_ = 0;
   std::size_t recv_calls_ = 0;
+  std::size_t spliced_ = 0;
+  std::size_t pipes_opened_ = 0;
+  std::size_t pipe_calls_ = 0;
+  int splice_in_error_ = 0;
+  int splice_out_error_ = 0;
+  int pipe_error_ = 0;
+  int pipe_size_error_ = 0;
 };
 
 }  // namespace ferry::test

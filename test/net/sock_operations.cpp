@@ -141,6 +141,17 @@ TEST_P(SockOperations, C0593_AfterACancelledReceiveTheNextOneGetsTheData) {
   }
 }
 
+TEST_P(SockOperations, C0597_CancellingTakesEffectInTheNextCallbacks) {
+  const auto waiting = sock_recv(loop(), b(), 10);
+  bool heard = false;
+  waiting.add_done_callback([&] { heard = true; });
+  loop().call_soon([&] { waiting.cancel(); });
+  tick(2);
+  EXPECT_TRUE(waiting.cancelled());
+  EXPECT_TRUE(heard);
+  expect_nothing_waits();
+}
+
 TEST_P(SockOperations, C0594_AfterACancelledSendTheNextOneGoes) {
   const std::string filler = pattern(8 << 20);
   const auto first = sock_sendall(loop(), a(), filler);
@@ -364,8 +375,19 @@ TEST_P(SockSendfile, C0608_ThePeerClosesInTheMiddle) {
   EXPECT_LT(position(), text_.size());
 }
 
+TEST_P(SockSendfile, APeerThatIsGoneIsNoSignal) {
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+  const Socket near(kernel(), pair[0]);
+  ::close(pair[1]);
+  // sendfile(2) knows no MSG_NOSIGNAL.
+  EXPECT_EQ(error_of(sock_sendfile(loop(), near.get(), file())), std::errc::broken_pipe);
+}
+
 TEST_P(SockSendfile, C0609_BadArguments) {
   EXPECT_THROW(static_cast<void>(sock_sendfile(loop(), a(), file(), 0, 0)), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(sock_sendfile(loop(), a(), file(), std::uint64_t{1} << 63)),
+               std::invalid_argument);
   const Socket datagrams = bound(SOCK_DGRAM);
   EXPECT_THROW(static_cast<void>(sock_sendfile(loop(), datagrams.get(), file())),
                std::invalid_argument);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -67,6 +68,19 @@ TEST_F(SubprocessLife, C0616_AChildThatDoesNotReadBreaksItsPipe) {
   child.transport->get_pipe_transport(0)->write(pattern(1 << 20));
   run_until([&] { return child.protocol->pipe_lost[0]; });
   wait(child);
+}
+
+TEST_F(SubprocessLife, C0628_APausedPipeHoldsTheChildBack) {
+  Child child = shell("read go; head -c 1000000 /dev/zero; exit 6");
+  const auto out = child.transport->get_pipe_transport(1);
+  out->pause_reading();
+  child.transport->get_pipe_transport(0)->write("\n");
+  settle();
+  EXPECT_TRUE(child.protocol->output[1].empty());
+  EXPECT_FALSE(child.protocol->exited);  // a pipe holds less than that
+  out->resume_reading();
+  EXPECT_EQ(wait(child), 6);
+  EXPECT_EQ(child.protocol->output[1].size(), 1'000'000u);
 }
 
 TEST_F(SubprocessLife, C0625_APipeClosedHereIsAnErrorThere) {
@@ -137,8 +151,9 @@ TEST_F(SubprocessLife, C0622_CancellingDuringTheStartKillsAndReaps) {
 }
 
 TEST_F(SubprocessLife, C0626_SignalsToADeadChildDoNothingAndAfterTheEndAreAnError) {
-  Child child = shell("exit 0");
-  // The pidfd becomes readable when it has ended; nobody has asked for its status yet.
+  Child child = shell("read go");
+  child.transport->get_pipe_transport(0)->write("\n");
+  // It has ended, and nobody has asked for its status: the loop does not run.
   siginfo_t info{};
   ASSERT_EQ(
       ::waitid(P_PID, static_cast<id_t>(child.transport->get_pid()), &info, WEXITED | WNOWAIT), 0);
@@ -176,6 +191,27 @@ TEST_F(SubprocessLife, AStatusThatSomebodyElseTookIsUnknown) {
   ASSERT_EQ(::waitpid(pid, nullptr, 0), pid);
   EXPECT_EQ(wait(child), 255);
   EXPECT_EQ(take_log().size(), 1u);
+}
+
+TEST_F(SubprocessLife, TheProgramsOwnChildrenAreItsOwn) {
+  // Each side reaps its own, in whatever order they end.
+  std::vector<pid_t> own;
+  std::vector<Child> children;
+  for (int i = 0; i < 20; ++i) {
+    own.push_back(::fork());
+    if (own.back() == 0) ::_exit(100 + i);
+    children.push_back(shell("read go; exit " + std::to_string(i)));
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(own[0], &status, 0), own[0]);
+  for (const Child& child : children) child.transport->get_pipe_transport(0)->write("\n");
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(wait(children[static_cast<std::size_t>(i)]), i);
+  for (int i = 1; i < 20; ++i) {
+    const pid_t pid = own[static_cast<std::size_t>(i)];
+    ASSERT_EQ(::waitpid(pid, &status, 0), pid) << "somebody else has reaped it";
+    EXPECT_EQ(WEXITSTATUS(status), 100 + i);
+  }
+  EXPECT_TRUE(take_log().empty());
 }
 
 TEST_F(SubprocessLife, ClosingTheLoopKillsAndReaps) {

@@ -7,11 +7,14 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <stdexcept>
+#include <string>
+#include <utility>
 
 namespace ferry::test {
 namespace {
@@ -108,6 +111,71 @@ TEST_F(SubprocessOptionsTest, C0621_Environment) {
   ::setenv("FERRY_TEST_CHILD", "inherited", 1);
   EXPECT_EQ(output_of("echo $FERRY_TEST_CHILD"), "inherited\n");
   ::unsetenv("FERRY_TEST_CHILD");
+}
+
+/// A folder with one program, which says `word`.
+class ProgramFolder {
+ public:
+  explicit ProgramFolder(const std::string& word) {
+    char name[] = "/tmp/ferry-test-XXXXXX";
+    path_ = ::mkdtemp(name);
+    program_ = path_ + "/ferry-test-program";
+    const Fd file(::open(program_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0700));
+    const std::string script = "#!/bin/sh\necho " + word + "\n";
+    EXPECT_EQ(::write(file.get(), script.data(), script.size()),
+              static_cast<ssize_t>(script.size()));
+  }
+  ProgramFolder(const ProgramFolder&) = delete;
+  ProgramFolder& operator=(const ProgramFolder&) = delete;
+  ~ProgramFolder() {
+    ::unlink(program_.c_str());
+    ::rmdir(path_.c_str());
+  }
+  const std::string& path() const { return path_; }
+  const std::string& program() const { return program_; }
+
+ private:
+  std::string path_;
+  std::string program_;
+};
+
+TEST_F(SubprocessOptionsTest, ThePathOfTheChildsOwnEnvironmentCounts) {
+  const ProgramFolder one("one");
+  const ProgramFolder two("two");
+  const auto run = [&](std::vector<std::string> environment, std::string directory = "") {
+    SubprocessOptions options;
+    options.environment = std::move(environment);
+    options.directory = std::move(directory);
+    Child child = exec({"ferry-test-program"}, std::move(options));
+    EXPECT_EQ(wait(child), 0);
+    return child.protocol->output[1];
+  };
+  EXPECT_EQ(run({"PATH=" + one.path() + ":" + two.path()}), "one\n");
+  EXPECT_EQ(run({"PATH=/nonexistent:/dev/null:" + two.path() + ":" + one.path()}), "two\n");
+  EXPECT_EQ(run({"PATH=/nonexistent:"}, two.path()), "two\n");  // empty: where the child begins
+  EXPECT_EQ(run({"PATH=."}, one.path()), "one\n");
+  // What may not be run is passed over, and named if there is nothing else.
+  ::chmod(one.program().c_str(), 0600);
+  EXPECT_EQ(run({"PATH=" + one.path() + ":" + two.path()}), "two\n");
+  for (const auto& [path, code] :
+       {std::pair(one.path(), std::errc::permission_denied),
+        std::pair(std::string("/nonexistent"), std::errc::no_such_file_or_directory)}) {
+    SubprocessOptions options;
+    options.environment = {"PATH=" + path};
+    auto future = subprocess_exec(loop(), make, {"ferry-test-program"}, std::move(options));
+    run_until([&] { return future.done(); });
+    try {
+      std::rethrow_exception(future.exception());
+    } catch (const std::system_error& error) {
+      EXPECT_EQ(error.code(), code);
+    }
+  }
+  // Without a PATH the usual folders; and a program with a slash needs none.
+  SubprocessOptions options;
+  options.environment = {"A=1"};
+  EXPECT_EQ(wait(exec({"true"}, options)), 0);
+  options.environment = std::vector<std::string>{};
+  EXPECT_EQ(wait(exec({two.program()}, options)), 0);
 }
 
 TEST_F(SubprocessOptionsTest, C0621_Directory) {

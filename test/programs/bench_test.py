@@ -17,8 +17,9 @@ class BenchTest(harness.ProgramTest):
     def load(self, port, *arguments, connections=1, size=64, depth=1, seconds=0.2):
         """(exit code, figures, standard error)"""
         file = self.directory() / 'figures.json'
+        arguments = [*(['--port', port] if port else []), *arguments]
         code, output, errors = self.run_program(
-            'ferry-bench', 'load', '--port', port, '--connections', connections, '--size', size,
+            'ferry-bench', 'load', '--connections', connections, '--size', size,
             '--depth', depth, '--seconds', seconds, '--json', file, *arguments)
         return code, json.loads(file.read_text() or 'null'), errors
 
@@ -50,6 +51,112 @@ class Serving(BenchTest):
                 self.assertEqual((code, errors), (0, ''))
                 self.assertGreaterEqual(figures['total_messages'], connections * depth)
                 self.assertEqual(figures['lost'], 0)
+        self.end(server)
+
+    def test_ManyLoopsAnswerAndAskByteForByte(self):
+        for spread in ['least_loaded', 'reuse_port']:
+            for tls in [[], ['--tls']]:
+                server, port = self.serve('--loops', 3, '--spread', spread, *tls)
+                with self.subTest(spread=spread, tls=tls):
+                    code, figures, errors = self.load(port, '--loops', 3, *tls, connections=16,
+                                                      size=1000, depth=4)
+                    self.assertEqual((code, errors), (0, ''))
+                    self.assertGreaterEqual(figures['total_messages'], 16 * 4)
+                    self.assertEqual(figures['errors'], 0)
+                self.end(server)
+
+    def test_ManyLoopsAnswerOnUnixSockets(self):
+        path = self.directory() / 's'
+        server = self.start('ferry-bench', 'serve', '--transport', 'unix', '--path', path,
+                            '--loops', 2)
+        self.assertEqual(server.line(), f'listening on unix:{path}')
+        code, figures, errors = self.load(None, '--transport', 'unix', '--path', path, '--loops', 2,
+                                          connections=8)
+        self.assertEqual((code, errors), (0, ''))
+        self.assertGreaterEqual(figures['total_messages'], 8)
+        self.end(server)
+
+    def test_NoLoopWaitsForOneThatCannotConnect(self):
+        with socket.socket() as unused:
+            unused.bind(('127.0.0.1', 0))
+            code, _, errors = self.load(unused.getsockname()[1], '--loops', 2, connections=4)
+        self.assertEqual(code, 1)
+        self.assertIn('refused', errors)
+
+    LOADS = [(8, 64, 1), (2, 512, 64), (3, 70_001, 2), (1, 1, 1000)]
+
+    def check_loads(self, port, *arguments):
+        for connections, size, depth in self.LOADS:
+            code, figures, errors = self.load(port, *arguments, connections=connections, size=size,
+                                              depth=depth, seconds=0.1)
+            self.assertEqual((code, errors), (0, ''))
+            self.assertGreaterEqual(figures['total_messages'], connections * depth)
+        return figures
+
+    def test_UnixSocketsAreAnsweredByteForByte(self):
+        path = self.directory() / 's'
+        for tls in [[], ['--tls']]:
+            server = self.start('ferry-bench', 'serve', '--transport', 'unix', '--path', path, *tls)
+            self.assertEqual(server.line(), f'listening on unix:{path}')
+            self.check_loads(None, '--transport', 'unix', '--path', path, *tls)
+            code, _, errors = self.run_program(
+                'ferry-bench', 'churn', '--transport', 'unix', '--path', path, *tls,
+                '--connections', 4, '--seconds', 0.2)
+            self.assertEqual((code, errors), (0, ''))
+            idler = self.start('ferry-bench', 'idle', '--transport', 'unix', '--path', path, *tls,
+                               '--connections', 20)
+            self.assertEqual(idler.line(), 'idle 20')
+            self.assertEqual(idler.terminate(), 0)
+            self.end(server)
+            self.assertFalse(path.exists())
+
+    def test_PipesAreAnsweredByteForByte(self):
+        figures = self.check_loads(None, '--transport', 'pipe')
+        self.assertGreater(figures['server_cpu_us_per_message'], 0)
+
+    def test_ThePipesOfAServerMayBeItsStandardStreams(self):
+        for arguments in [[], ['--api', 'buffered'], ['--message', 7], ['--pipes', '0:1']]:
+            server = self.start('ferry-bench', 'serve', '--transport', 'pipe', *arguments,
+                                stdin=subprocess.PIPE)
+            data = bytes(range(256)) * 70_007  # of whole messages, more than a pipe holds
+            writing = self.in_thread(server.process.stdin.write, data)
+            self.assertEqual(server.process.stdout.read(len(data)), data)
+            writing()
+            server.process.stdin.close()
+            self.assertEqual((server.rest(), server.process.returncode, server.stderr()),
+                             ('', 0, ''))
+
+    def test_WhenNobodyReadsAPipeAnyMoreTheServerEnds(self):
+        server = self.start('ferry-bench', 'serve', '--transport', 'pipe', stdin=subprocess.PIPE)
+        server.process.stdout.close()
+        server.process.stdin.write(b'for nobody')
+        server.process.stdin.flush()
+        self.assertEqual(server.process.wait(harness.PATIENCE), 0)
+        server.process.stdin.close()
+
+    def test_OverTlsWithACertificateOfItsOwnOrAGivenOne(self):
+        folder = self.directory()
+        files = folder / 'c', folder / 'k'
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
+                        'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=mine', '-keyout',
+                        files[1], '-out', files[0]], check=True, stderr=subprocess.DEVNULL)
+        for arguments, name in [([], 'localhost'),
+                                (['--tls-cert', files[0], '--tls-key', files[1]], 'mine')]:
+            for api in ['callbacks', 'buffered']:
+                server, port = self.serve('--tls', '--api', api, *arguments)
+                self.check_loads(port, '--tls')
+                shown = subprocess.run(['openssl', 's_client', '-connect', f'127.0.0.1:{port}'],
+                                       stdin=subprocess.DEVNULL, capture_output=True, text=True)
+                self.assertIn(f'CN = {name}', shown.stdout)
+                self.end(server)
+
+    def test_TlsAgainstNoneIsAnError(self):
+        server, port = self.serve()
+        code, _, errors = self.run_program('ferry-bench', 'load', '--port', port, '--tls',
+                                           '--connections', 1, '--size', 1, '--depth', 1,
+                                           '--seconds', 1)
+        self.assertEqual((code, errors.count('\n')), (1, 1), errors)
+        self.assertIn('TLS', errors)
         self.end(server)
 
     def test_WrongDatagramsAreNoticed(self):

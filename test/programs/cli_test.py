@@ -35,7 +35,9 @@ class CommandLine(harness.ProgramTest):
                 ('ferry-bench', ['load', '--help'], '--depth'),
                 ('ferry-bench', ['churn', '--help'], '--connections'),
                 ('ferry-bench', ['idle', '--help'], '--connections'),
-                ('ferry-proxy', ['--help'], '--half-close-linger')]:
+                ('ferry-proxy', ['--help'], '--half-close-linger'),
+                ('ferry-proxy', ['--help'], '--tls-cert'),
+                ('ferry-proxy', ['--help'], 'udp:HOST:PORT')]:
             with self.subTest(program=program, arguments=arguments):
                 code, output, errors = self.run_program(program, *arguments)
                 self.assertEqual((code, errors), (0, ''))
@@ -49,6 +51,17 @@ class CommandLine(harness.ProgramTest):
         self.check_refused('ferry-bench', [*LOAD, 'stray'], 'stray')
         self.check_refused('ferry-proxy', [*PROXY, '--colour'], '--colour')
         self.check_refused('ferry-proxy', [*PROXY, 'stray'], 'stray')
+
+    def test_LoopsThatMakeNoSenseAreRefused(self):
+        self.check_refused('ferry-bench', [*LOAD, '--loops', '2'], '--connections')
+        self.check_refused('ferry-bench', [*LOAD, '--loops', '0'], '--loops')
+        serve = ['serve', '--port', '0']
+        self.check_refused('ferry-bench', [*serve, '--loops', '0'], '--loops')
+        self.check_refused('ferry-bench', [*serve, '--spread', 'reuse_port'], '--loops')
+        self.check_refused('ferry-bench', [*serve, '--loops', '2', '--spread', 'even'], '--spread')
+        self.check_refused('ferry-bench', [*serve, '--transport', 'udp', '--loops', '2'], '--loops')
+        self.check_refused('ferry-bench', ['serve', '--transport', 'unix', '--path', 'x', '--loops',
+                                           '2', '--spread', 'reuse_port'], 'for tcp')
 
     def test_MissingArgumentsAreNamed(self):
         self.check_refused('ferry-bench', ['serve'], '--port')
@@ -74,9 +87,35 @@ class CommandLine(harness.ProgramTest):
         self.check_refused('ferry-bench', ['serve', '--port', '0', '--message', '0'], '--message')
         self.check_refused('ferry-bench', ['serve', '--port', '0', '--api', 'magic'], '--api')
         for option in ['--connect-timeout', '--idle-timeout', '--half-close-linger',
-                       '--drain-timeout', '--max-connections']:
+                       '--drain-timeout', '--max-connections', '--max-handshakes',
+                       '--handshake-timeout', '--max-sessions', '--session-idle',
+                       '--loops', '--rate', '--max-per-address']:
             for value in ['-1', 'x', 'nan']:
                 self.check_refused('ferry-proxy', [*PROXY, option, value], option)
+
+    def test_WhatATransportDoesNotHaveIsRefused(self):
+        rest = without(LOAD, '--port')
+        for arguments, mentioned in [
+                ([*rest, '--transport', 'unix'], '--path'),
+                ([*LOAD, '--path', '/x'], '--path'),
+                ([*LOAD, '--transport', 'unix', '--path', '/x'], '--port'),
+                ([*LOAD, '--transport', 'pipe'], '--port'),
+                ([*rest, '--transport', 'pipe', '--tls'], '--tls'),
+                ([*LOAD, '--transport', 'udp', '--tls'], '--tls'),
+                ([*without(rest, '--size'), '--transport', 'udp', '--port', 1, '--size', 7], '--size'),
+                ([*without(rest, '--connections'), '--transport', 'pipe', '--connections', 4001],
+                 '--connections'),
+                ([*LOAD, '--transport', 'carrier-pigeon'], '--transport'),
+                ([*LOAD, '--transport', 'tcp unix'], '--transport'),
+                (['churn', '--port', 1, '--connections', 1, '--seconds', 1, '--transport', 'udp'],
+                 '--transport'),
+                (['serve', '--transport', 'udp', '--port', 0, '--message', 1], '--message'),
+                (['serve', '--transport', 'udp', '--port', 0, '--loops', 2], '--loops'),
+                (['serve', '--port', 0, '--tls-cert', 'c', '--tls-key', 'k'], '--tls')]:
+            self.check_refused('ferry-bench', arguments, mentioned)
+        for pipes in ['', '0', '0:', ':1', '0:1,', '0:1,2', '0-1', '-1:1', 'x:y', '0:1:2']:
+            self.check_refused('ferry-bench', ['serve', '--transport', 'pipe', '--pipes', pipes],
+                               '--pipes')
 
     def test_TooMuchUnderWayIsRefused(self):
         arguments = without(without(LOAD, '--size'), '--depth')
@@ -88,9 +127,27 @@ class CommandLine(harness.ProgramTest):
 
     def test_MalformedEndpointsAreRefused(self):
         for value in ['', 'localhost', ':', '127.0.0.1:', '127.0.0.1:x', '127.0.0.1:65536',
-                      '127.0.0.1:-1', '::1:80', '[::1]', 'unix:', 'unix:' + 'p' * 108]:
+                      '127.0.0.1:-1', '::1:80', '[::1]', 'unix:', 'unix:' + 'p' * 108, 'udp:', 'udp:x:', 'udp:::1:80',
+                      'udp:unix:/x']:
             for option in PROXY[::2]:
                 self.check_refused('ferry-proxy', [*without(PROXY, option), option, value], option)
+
+    def test_WhatDoesNotGoTogetherIsRefused(self):
+        udp = ['--listen', 'udp:127.0.0.1:0', '--to', 'udp:127.0.0.1:1']
+        for arguments, mentioned in [
+                ([*PROXY, '--tls-cert', 'c'], '--tls-key'), ([*PROXY, '--tls-key', 'k'], '--tls-cert'),
+                ([*PROXY, '--ca', 'c'], '--to-tls'), ([*PROXY, '--sni', 'n'], '--to-tls'),
+                (['--listen', ':0', '--to', 'unix:/x', '--to-tls'], '--sni'),
+                ([*udp[:2], *PROXY[2:]], 'udp'), ([*PROXY[:2], *udp[2:]], 'udp'),
+                ([*udp, '--to-tls'], 'TLS'), ([*udp, '--loops', '2'], '--loops'),
+                ([*udp, '--rate', '1'], '--rate'),
+                ([*PROXY, '--loops', '2', '--traffic-log', 'f'], '--traffic-log'), ([*udp, '--tls-cert', 'c', '--tls-key', 'k'], 'TLS')]:
+            self.check_refused('ferry-proxy', arguments, mentioned)
+
+    def test_CertificatesThatAreNotThereAreNamed(self):
+        self.check_fails('ferry-proxy', [*PROXY, '--tls-cert', '/no/such/c', '--tls-key', '/no/such/k'],
+                         '/no/such/c')
+        self.check_fails('ferry-proxy', [*PROXY, '--to-tls', '--ca', '/no/such/ca'], '/no/such/ca')
 
     def test_WhatCannotBeginFailsWithOneLine(self):
         taken = self.listener()

@@ -35,6 +35,17 @@ TEST(Endpoint, UnixPathsMayHoldColons) {
   EXPECT_TRUE(Endpoint::parse("unix:" + std::string(107, 'p')));
 }
 
+TEST(Endpoint, DatagramsHaveAPrefix) {
+  const auto endpoint = Endpoint::parse("udp:[::1]:53");
+  ASSERT_TRUE(endpoint);
+  EXPECT_TRUE(endpoint->is_udp);
+  EXPECT_EQ(endpoint->host, "::1");
+  EXPECT_EQ(endpoint->port, 53);
+  EXPECT_TRUE(Endpoint::parse("udp::53")->is_udp);
+  // A host may be called so.
+  EXPECT_FALSE(Endpoint::parse("udp:53")->is_udp);
+}
+
 TEST(Endpoint, WhatIsNoneIsRefused) {
   for (std::string_view text :
        {"", ":", "host", "host:", "host:x", "host:80x", "host:-1", "host:+1", "host: 1",

@@ -1,11 +1,16 @@
 """The examples do what their first lines say."""
 
 import contextlib
+import os
 import pathlib
+import re
 import signal
 import socket
 import struct
 import subprocess
+import tempfile
+import threading
+import time
 
 import harness
 from harness import receive, receive_all, wait_until
@@ -88,6 +93,74 @@ class Pipe(ExampleTest):
                                  timeout=harness.PATIENCE, check=False)
         self.assertEqual(ran.returncode, 1)
         self.assertIn(b'no pipe', ran.stderr)
+
+
+class FileServer(ExampleTest):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+        self.shared = self.root / 'shared'
+        (self.shared / 'folder').mkdir(parents=True)
+        self.files = {'small': b'hello', 'empty': b'', 'large': bytes(range(256)) * 40000,
+                      'name with spaces': b'\n\0\n'}
+        for name, content in self.files.items():
+            (self.shared / name).write_bytes(content)
+        (self.root / 'secret').write_bytes(b'secret')
+        (self.shared / 'link').symlink_to(self.root / 'secret')
+        os.mkfifo(self.shared / 'fifo')
+        self.server = self.start('file_server', self.shared, 0)
+        self.port = self.server.port()
+
+    def test_FilesArriveWhole(self):
+        peer = self.connect(self.port)
+        for name, content in self.files.items():
+            peer.sendall(f'{name}\n'.encode())
+            head = f'+ {len(content)}\n'.encode()
+            self.assertEqual(receive(peer, len(head) + len(content)), head + content)
+        self.assertEqual(self.server.terminate(), 0)
+
+    def test_RequestsMayComeTogetherAndTheEndWithThem(self):
+        peer = self.connect(self.port)
+        names = ['large', 'small', 'none', 'large', 'empty', 'small']
+        answer = b''.join(f'+ {len(self.files[n])}\n'.encode() + self.files[n] if n in self.files
+                          else b'- No such file or directory\n' for n in names)
+        peer.sendall(''.join(n + '\n' for n in names).encode())
+        peer.shutdown(socket.SHUT_WR)
+        self.assertEqual(receive_all(peer), answer)
+        self.assertEqual(self.server.terminate(), 0)
+
+    def test_NothingElseIsServed(self):
+        peer = self.connect(self.port)
+        hear = self.lines_of(peer)
+        for name in ['../secret', '/etc/passwd', 'folder/../small', './small', '.', '..', '',
+                     'folder', 'link', 'fifo', 'small\0.txt', '\0', 'none']:
+            peer.sendall(f'{name}\n'.encode())
+            self.assertRegex(hear(), '^- ', name)
+        peer.sendall(b'x' * 10000)
+        with contextlib.suppress(ConnectionResetError):
+            self.assertEqual(receive_all(peer), b'')
+        self.assertEqual(self.server.terminate(), 0)
+
+    def test_APeerThatGoesInTheMiddleHarmsNobody(self):
+        before = self.server.descriptors()
+        for _ in range(20):
+            peer = self.connect(self.port)
+            peer.sendall(b'large\n' * 10)
+            receive(peer, 1000)
+            harness.reset(peer)
+        peer = self.connect(self.port)
+        peer.sendall(b'small\n')
+        self.assertEqual(receive(peer, 9), b'+ 5\nhello'[:9])
+        peer.close()
+        wait_until(lambda: self.server.descriptors() == before)
+        self.assertEqual(self.server.terminate(), 0)
+
+    def test_AMissingDirectoryIsAnError(self):
+        code, output, errors = self.run_program('file_server', '/nonexistent')
+        self.assertEqual((code, output), (1, ''))
+        self.assertIn('/nonexistent: No such file', errors)
 
 
 class Subprocess(ExampleTest):
@@ -266,6 +339,116 @@ class FramedProtocol(ExampleTest):
         closing()
         self.assertEqual(code, 1)
         self.assertIn('framed_client: ', errors)
+
+
+class MultiCoreEcho(ExampleTest):
+    def test_ConnectionsAreSpreadOverTheLoops(self):
+        for spread in ('least_loaded', 'reuse_port'):
+            server = self.start('multi_core_echo', 0, 3, spread)
+            port = server.port()
+            peers = [self.connect(port) for _ in range(30)]
+            for number, peer in enumerate(peers):
+                peer.sendall(b'%d' % number)
+            for number, peer in enumerate(peers):
+                self.assertEqual(receive(peer, len(str(number))), b'%d' % number)
+            server.signal(signal.SIGTERM)
+            loads = [int(re.fullmatch(rf'loop {i} has (\d+) connections', server.line())[1])
+                     for i in range(3)]
+            self.assertEqual(sum(loads), 30)
+            if spread == 'least_loaded':
+                self.assertEqual(loads, [10, 10, 10])
+            for peer in peers:
+                peer.sendall(b'still')
+                self.assertEqual(receive(peer, 5), b'still')
+                peer.close()
+            self.assertEqual(server.wait(), 0)
+
+
+class HotRestart(ExampleTest):
+    def setUp(self):
+        self.path = self.directory() / 'restart.sock'
+
+    def test_ThreeRestartsUnderLoadLoseNoConnection(self):
+        server = self.start('hot_restart', self.path, 0)
+        port = server.port()
+        done = [0] * 4
+        ending = threading.Event()
+
+        def load(number):
+            while not ending.is_set():
+                message = b'%d-%d' % (number, done[number])
+                with socket.create_connection(('127.0.0.1', port), harness.PATIENCE) as peer:
+                    peer.settimeout(harness.PATIENCE)
+                    peer.sendall(message)
+                    peer.shutdown(socket.SHUT_WR)
+                    answer = receive_all(peer)
+                if answer != message:
+                    raise AssertionError(f'{answer!r} instead of {message!r}')
+                done[number] += 1
+
+        loads = [self.in_thread(load, number) for number in range(len(done))]
+        self.addCleanup(ending.set)
+        long_lived = []
+        started = time.monotonic()
+        for _ in range(3):
+            before = sum(done)
+            wait_until(lambda: sum(done) >= before + 1000, lambda: f'requests: {done}')
+            long_lived.append((server, self.connect(port)))
+            long_lived[-1][1].sendall(b'a')
+            self.assertEqual(receive(long_lived[-1][1], 1), b'a')
+            successor = self.start('hot_restart', self.path, 0)
+            self.assertEqual(successor.port(), port)
+            self.assertEqual(server.line(), f'process {successor.pid} goes on')
+            server = successor
+        before = sum(done)
+        wait_until(lambda: sum(done) >= before + 1000, lambda: f'requests: {done}')
+        seconds = time.monotonic() - started
+        ending.set()
+        for join in loads:
+            join()  # raises what went wrong
+        print(f'# {sum(done)} requests, {sum(done) / seconds:.0f} a second')
+        # Each old process ends when its last connection has.
+        for old, peer in long_lived:
+            self.assertIsNone(old.process.poll())
+            peer.sendall(b'b')
+            self.assertEqual(receive(peer, 1), b'b')
+            peer.close()
+            self.assertEqual(old.wait(), 0)
+        self.assertEqual(server.terminate(), 0)
+        self.assertFalse(self.path.exists())
+
+    def test_ASuccessorThatDiesChangesNothing(self):
+        server = self.start('hot_restart', self.path, 0)
+        port = server.port()
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(str(self.path))
+            _, descriptors, _, _ = socket.recv_fds(peer, 1000, 10)
+            self.assertEqual(len(descriptors), 1)
+            os.close(descriptors[0])
+        server.wait_for_stderr('did not take the sockets')
+        peer = self.connect(port)
+        peer.sendall(b'x')
+        self.assertEqual(receive(peer, 1), b'x')
+        successor = self.start('hot_restart', self.path, 0)
+        self.assertEqual(successor.port(), port)
+        peer.close()
+        self.assertEqual(server.wait(), 0)
+        self.assertEqual(successor.terminate(), 0)
+
+    def test_ItTakesASocketFromTheServiceManager(self):
+        listener = self.listener()
+        # What systemd does: descriptor 3, and the variables.
+        command = ('exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=echo; '
+                   'exec "$0" "$@"')
+        harness.programs['sh'] = '/bin/sh'
+        server = self.start('sh', '-c', command, harness.programs['hot_restart'], self.path,
+                            stdin=listener)
+        self.assertEqual(server.port(), listener.getsockname()[1])
+        peer = self.connect(listener.getsockname()[1])
+        peer.sendall(b'x')
+        self.assertEqual(receive(peer, 1), b'x')
+        peer.close()
+        self.assertEqual(server.terminate(), 0)
 
 
 if __name__ == '__main__':

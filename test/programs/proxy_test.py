@@ -10,68 +10,7 @@ import socket
 
 import harness
 from harness import receive, receive_all, reset, wait_until
-
-
-class ProxyTest(harness.ProgramTest):
-    def proxy(self, to, *arguments, listen='127.0.0.1:0', **how):
-        """Starts one; returns it and, for TCP, its port."""
-        if isinstance(to, socket.socket):
-            to = f'127.0.0.1:{to.getsockname()[1]}'
-        proxy = self.start('ferry-proxy', '--listen', listen, '--to', to, *arguments, **how)
-        if listen.startswith('unix:'):
-            self.assertEqual(proxy.line(), f'listening on {listen}')
-            return proxy, None
-        return proxy, proxy.port()
-
-    def echo_server(self, *arguments):
-        server = self.start('ferry-bench', 'serve', '--port', 0, *arguments)
-        return f'127.0.0.1:{server.port()}'
-
-    def pair(self, *arguments):
-        """A proxy, and the two ends of one connection through it: client and upstream."""
-        listener = self.listener()
-        proxy, port = self.proxy(listener, *arguments)
-        client = self.connect(port)
-        return proxy, client, self.accept(listener)
-
-    def silent_upstream(self):
-        """A listener with a full backlog: to connect to it takes for ever."""
-        listener = self.listener(backlog=0)
-        self.waiting = [self.keep(socket.socket()) for _ in range(8)]
-        for sock in self.waiting:
-            sock.setblocking(False)
-            sock.connect_ex(listener.getsockname())
-        return listener
-
-    def check_echo(self, sock, data=b'hello'):
-        sock.sendall(data)
-        self.assertEqual(receive(sock, len(data)), data)
-
-    def statistics(self, text):
-        line = text.rstrip('\n').rsplit('\n', 1)[-1]
-        self.assertTrue(line.startswith('ferry-proxy: accepted='), text)
-        return {name: int(value) for name, value in
-                (figure.split('=') for figure in line.split(': ', 1)[1].split())}
-
-    def end(self, proxy, **expected):
-        """Ends a proxy that has no connections; its last word must have these figures."""
-        self.assertEqual(proxy.terminate(), 0)
-        self.check_statistics(proxy, active=0, **expected)
-
-    def check_statistics(self, proxy, **expected):
-        statistics = self.statistics(proxy.stderr())
-        self.assertEqual({name: statistics[name] for name in expected}, expected)
-
-    def ask(self, proxy):
-        """The statistics it gives at SIGUSR1."""
-        before = proxy.stderr().count('accepted=')
-        proxy.signal(signal.SIGUSR1)
-        wait_until(lambda: proxy.stderr().count('accepted=') > before and
-                   proxy.stderr().endswith('\n'))
-        return self.statistics(proxy.stderr())
-
-    def wait_for(self, proxy, name, value):
-        wait_until(lambda: self.ask(proxy)[name] == value, lambda: f'{name}={value}')
+from proxy_harness import ProxyTest
 
 
 class Addresses(ProxyTest):
@@ -424,8 +363,13 @@ class Traffic(ProxyTest):
     def setUp(self):
         self.size = int(harness.settings.get('mib', 1024)) << 20
 
-    def test_AGibibyteEachWayAtOnce(self):
-        proxy, client, upstream = self.pair()
+    def pipes(self, proxy):
+        links = [f'/proc/{proxy.pid}/fd/{name}' for name in os.listdir(f'/proc/{proxy.pid}/fd')]
+        return sum(os.readlink(link).startswith('pipe:') for link in links)
+
+    def a_gibibyte_each_way_at_once(self, splice):
+        proxy, client, upstream = self.pair('--splice', splice)
+        pipes = self.pipes(proxy)
         done = [self.in_thread(self.send_stream, client, 1, self.size),
                 self.in_thread(self.send_stream, upstream, 2, self.size),
                 self.in_thread(self.check_stream, upstream, 1, self.size)]
@@ -433,10 +377,21 @@ class Traffic(ProxyTest):
         for wait in done:
             wait()
         self.wait_for(proxy, 'active', 0)
+        # One it spliced by is kept for the next.
+        (self.assertEqual if splice == 'never' else self.assertLess)(pipes, self.pipes(proxy))
         self.end(proxy, broken=0, to_upstream=self.size, to_client=self.size)
 
-    def one_after_the_other(self, swapped):
-        proxy, client, upstream = self.pair()
+    def test_AGibibyteEachWayAtOnce(self):
+        self.a_gibibyte_each_way_at_once('auto')
+
+    def test_AGibibyteEachWayCopied(self):
+        self.a_gibibyte_each_way_at_once('never')
+
+    def test_AGibibyteEachWaySpliced(self):
+        self.a_gibibyte_each_way_at_once('always')
+
+    def one_after_the_other(self, swapped, splice):
+        proxy, client, upstream = self.pair('--splice', splice)
         first, second = (upstream, client) if swapped else (client, upstream)
         sending = self.in_thread(self.send_stream, first, 1, self.size)
         self.check_stream(second, 1, self.size)  # to the half-close
@@ -448,16 +403,19 @@ class Traffic(ProxyTest):
         self.end(proxy, broken=0, to_upstream=self.size, to_client=self.size)
 
     def test_AGibibyteBackAfterTheClientsHalfClose(self):
-        self.one_after_the_other(False)
+        self.one_after_the_other(False, 'auto')
+        self.one_after_the_other(False, 'never')
 
     def test_AGibibyteBackAfterUpstreamsHalfClose(self):
-        self.one_after_the_other(True)
+        self.one_after_the_other(True, 'auto')
+        self.one_after_the_other(True, 'never')
 
     def test_LoadThroughTheProxyIsByteExact(self):
         unix = f'unix:{self.directory() / "s"}'
-        for arguments in [[], ['--api', 'buffered'], ['--message', '512']]:
-            inner, _ = self.proxy(self.echo_server(*arguments), listen=unix)
-            outer, port = self.proxy(unix)
+        for arguments, splice in [([], 'auto'), (['--api', 'buffered'], 'always'),
+                                  (['--message', '512'], 'never')]:
+            inner, _ = self.proxy(self.echo_server(*arguments), '--splice', splice, listen=unix)
+            outer, port = self.proxy(unix, '--splice', splice)
             file = self.directory() / 'figures.json'
             code, _, errors = self.run_program(
                 'ferry-bench', 'load', '--port', port, '--connections', 20, '--size', 512,

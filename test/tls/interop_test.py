@@ -1,10 +1,9 @@
-"""Other people's TLS against ferry's: openssl, gnutls-cli, curl, node. Those that are not installed
-are skipped, with their name."""
+"""Other people's TLS against ferry's: openssl, gnutls-cli, curl, node, sslscan. test/setup.sh
+installs them; one that is missing is a failure."""
 
 import os
 import pathlib
 import re
-import shutil
 import signal
 import socket
 import ssl
@@ -12,15 +11,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'programs'))
 import harness  # noqa: E402
 from harness import PATIENCE, receive, receive_all  # noqa: E402
-
-
-def needs(program):
-    return unittest.skipUnless(shutil.which(program), f'{program} is not installed')
 
 
 def run(*command, input='', code=0):
@@ -40,7 +34,6 @@ def make_certificate(folder, name):
         '-keyout', folder / 'key.pem', '-out', folder / 'certificate.pem')
 
 
-@needs('openssl')
 class TlsTest(harness.ProgramTest):
     @classmethod
     def setUpClass(cls):
@@ -76,6 +69,15 @@ class TlsTest(harness.ProgramTest):
     def python_context(self):
         return ssl.create_default_context(cafile=str(self.certificate))
 
+    def exchange(self, port, context, data):
+        """What the server sends back, over a connection that both sides end."""
+        with socket.create_connection(('127.0.0.1', port), PATIENCE) as plain:
+            peer = context.wrap_socket(plain, server_hostname='localhost')
+            peer.sendall(data)
+            answer = receive(peer, len(data))
+            peer.unwrap().close()
+            return answer
+
 
 class Echo(TlsTest):
     def test_OpensslsClientTalksInEveryVersion(self):
@@ -107,6 +109,34 @@ class Echo(TlsTest):
         self.assertIn('RENEGOTIATING', seen)
         self.assertIn('no renegotiation', seen)
         self.assertEqual(server.terminate(), 0)
+
+    def test_SslscanFindsNothingOldAndNoRenegotiation(self):
+        server, port = self.serve('tls_echo')
+        seen = run('sslscan', '--no-colour', '--no-ciphersuites', f'127.0.0.1:{port}')
+        for version in ('SSLv2', 'SSLv3', 'TLSv1.0', 'TLSv1.1'):
+            self.assertRegex(seen, rf'{re.escape(version)}\s+disabled')
+        for version in ('TLSv1.2', 'TLSv1.3'):
+            self.assertRegex(seen, rf'{re.escape(version)}\s+enabled')
+        self.assertIn('Session renegotiation not supported', seen)
+        self.assertNotRegex(seen, '(?<!not )vulnerable to heartbleed')
+        # It breaks off its handshakes; the server does not mind.
+        self.assertEqual(self.exchange(port, self.python_context(), b'ferry'), b'ferry')
+        self.assertEqual(server.terminate(), 0)
+
+    def test_SslkeylogfileGetsTheSecretsThatTheClientHasToo(self):
+        log = self.folder / 'server.keys'
+        server = self.start('tls_echo', self.certificate, self.key, 0,
+                            env=os.environ | {'SSLKEYLOGFILE': str(log)})
+        context = self.python_context()
+        context.keylog_filename = str(self.folder / 'client.keys')
+        self.assertEqual(self.exchange(server.port(), context, b'ferry'), b'ferry')
+        self.assertEqual(server.terminate(), 0)
+
+        def secrets(path):
+            return {line for line in path.read_text().splitlines() if not line.startswith('#')}
+        self.assertGreaterEqual(len(secrets(log)), 4)
+        self.assertEqual(secrets(log), secrets(self.folder / 'client.keys'))
+        self.assertEqual(log.stat().st_mode & 0o777, 0o600)
 
     def test_OpensslResumesASession(self):
         _, port = self.serve('tls_echo')
@@ -147,7 +177,6 @@ class Echo(TlsTest):
     def subject(self, port):
         return run('openssl', 's_client', '-connect', f'127.0.0.1:{port}', code=None)
 
-    @needs('gnutls-cli')
     def test_GnutlsTalksToTheServer(self):
         server, port = self.serve('tls_echo')
         for priority in ('NORMAL', 'NORMAL:-VERS-ALL:+VERS-TLS1.2'):
@@ -158,7 +187,6 @@ class Echo(TlsTest):
             self.assertIn('The certificate is trusted', seen)
         self.assertEqual(server.terminate(), 0)
 
-    @needs('curl')
     def test_CurlTalksToTheServer(self):
         server, port = self.serve('tls_echo')
         # An echo of a request is no answer; but HTTP 0.9 takes anything.
@@ -169,7 +197,6 @@ class Echo(TlsTest):
         self.assertIn('certificate', seen)
         self.assertEqual(server.terminate(), 0)
 
-    @needs('node')
     def test_NodeTalksToTheServer(self):
         server, port = self.serve('tls_echo')
         script = f'''

@@ -123,6 +123,8 @@ TEST_P(TlsFiles, IdentityTrustAndKeyLogAreFiles) {
   EXPECT_NE(keys.find("CLIENT_HANDSHAKE_TRAFFIC_SECRET "), std::string::npos) << keys;
   EXPECT_NE(keys.find("SERVER_TRAFFIC_SECRET_0 "), std::string::npos) << keys;
   EXPECT_EQ(keys.back(), '\n');
+  EXPECT_EQ(std::filesystem::status(trusting.key_log_file).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
 
   // The file is replaced; the program says when.
   const TlsIdentity renewed = TestCa::shared().issue({.common_name = "renewed"});

@@ -360,6 +360,37 @@ TEST_P(TlsHandshake, AnotherNameResumesNoSession) {
   }
 }
 
+TEST_P(TlsHandshake, ATicketDoesNotGetRoundACertificateThatIsAskedForSinceAReload) {
+  for (const TlsVersion version : {TlsVersion::tls1_2, TlsVersion::tls1_3}) {
+    TlsClientOptions anonymous;
+    anonymous.max_version = version;
+    client = client_context(anonymous);
+    server = server_context();
+    const auto listener = serve_tls(echo_factory());
+    const auto before = recording();
+    wait(dial_tls(listener->sockets()[0], before));
+    before->write("x");  // the ticket comes before the answer
+    run_until([&] { return before->bytes() == 1; });
+
+    TlsServerOptions strict;
+    strict.identity = TestCa::localhost();
+    strict.client_certificates = ClientCertificates::required;
+    strict.trust = TestCa::shared().trust();
+    server->reload(strict);
+    const auto after = recording();
+    const auto refused = dial_tls(listener->sockets()[0], after);
+    run_until([&] { return refused.done() && (!after->made() || after->lost()); });
+    if (after->made()) {
+      EXPECT_EQ(after->error(), tls_errc::peer_alert);
+    } else {
+      EXPECT_EQ(failure(refused).code(), tls_errc::peer_alert);
+    }
+    before->close();
+    run_until([&] { return before->lost() && listener->connections() == 0; });
+    listener->close();
+  }
+}
+
 TEST_P(TlsHandshake, AReloadedCertificateServesNewConnectionsAndOldTicketsStayGood) {
   const auto listener = serve_tls(echo_factory());
   const auto dial = [&] {

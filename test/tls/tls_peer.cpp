@@ -35,6 +35,7 @@ struct TlsPeer::State {
   BIO* out = nullptr;
   std::string data;
   std::string failure;
+  std::string traffic_secret;
   std::string outbox;
   std::size_t produced = 0;
   std::size_t limit = SIZE_MAX;
@@ -87,6 +88,27 @@ struct TlsPeer::State {
   }
 };
 
+namespace {
+
+std::string from_hex(std::string_view hex) {
+  std::string bytes;
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
+    bytes += static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
+  }
+  return bytes;
+}
+
+/// Of a line "CLIENT_TRAFFIC_SECRET_0 <random> <secret>", the server's likewise.
+void note_secret(const SSL* ssl, const char* line) {
+  const std::string_view text = line;
+  if (text.starts_with(SSL_is_server(ssl) ? "SERVER_TRAFFIC_SECRET_0 "
+                                          : "CLIENT_TRAFFIC_SECRET_0 ")) {
+    *static_cast<std::string*>(SSL_get_app_data(ssl)) = from_hex(text.substr(text.rfind(' ') + 1));
+  }
+}
+
+}  // namespace
+
 TlsPeer::TlsPeer(RawPeer socket, Side side, TlsVersion most) : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.socket = std::move(socket);
@@ -104,7 +126,9 @@ TlsPeer::TlsPeer(RawPeer socket, Side side, TlsVersion most) : state_(std::make_
       throw std::runtime_error("the test certificate cannot be used");
     }
   }
+  SSL_CTX_set_keylog_callback(s.context.get(), note_secret);
   s.ssl.reset(SSL_new(s.context.get()));
+  SSL_set_app_data(s.ssl.get(), &s.traffic_secret);
   s.in = BIO_new(BIO_s_mem());
   s.out = BIO_new(BIO_s_mem());
   BIO_set_mem_eof_return(s.in, -1);
@@ -178,6 +202,9 @@ void TlsPeer::send_raw(BytesView bytes) {
 
 const std::string& TlsPeer::data() const {
   return state_->data;
+}
+const std::string& TlsPeer::traffic_secret() const {
+  return state_->traffic_secret;
 }
 bool TlsPeer::got_close_notify() const {
   return state_->got_close_notify;

@@ -35,6 +35,8 @@ class TlsPeer {
   void send_raw(BytesView bytes);
   /// A KeyUpdate by itself, `times` over.
   void flood_key_updates(int times);
+  /// TLS 1.3: what the keys of all it sends are made of, for those who make records by hand.
+  const std::string& traffic_secret() const;
   /// Tries to negotiate anew (TLS 1.2).
   void renegotiate();
 

@@ -241,9 +241,9 @@ class LineServer : public RecordingProtocol {
 };
 
 TEST_P(StartTls, C14_TheClientHelloGluedToTheLastPlainLineAtEverySplit) {
-  if (!simulated()) GTEST_SKIP() << "the simulation knows where a segment ends";
+  const std::size_t step = simulated() ? 1 : 13;  // real sockets take their time
   std::size_t hello_size = 1000;
-  for (std::size_t split = 0; split < 10 + hello_size; ++split) {
+  for (std::size_t split = 0; split < 10 + hello_size; split += step) {
     const auto near = std::make_shared<LineServer>(server);
     Link link = plain(near);
     TlsPeer far = peer_over(link, TlsPeer::Side::client);

@@ -21,6 +21,7 @@
 namespace ferry {
 
 class EventLoop;
+class PipePool;
 class Protocol;
 class Transport;
 struct LoopState;
@@ -281,6 +282,8 @@ class EventLoop final : private Kernel::Client {
   Buffer& gather_buffer() noexcept { return gather_buffer_; }
   /// The task layer's; null until it first needs it.
   std::unique_ptr<LoopExtension>& extension() noexcept { return extension_; }
+  /// Pipes to splice through (ferry/pipe_pool.h).
+  PipePool& pipe_pool() noexcept;
   /// Marks `fd` as a transport's, which add_reader and its kin refuse to touch.
   void claim_descriptor(int fd);
   void release_descriptor(int fd) noexcept;

@@ -63,11 +63,21 @@ class FutureState {
  private:
   friend class EventLoop;
   struct Entry {
-    CallbackId id;
+    CallbackId id = 0;
     Callback callback;
   };
+  /// Most futures have one: it takes no allocation.
+  struct Callbacks {
+    Entry first;  // empty only if `more` is
+    std::vector<Entry> more;
+  };
+  class Reference;
 
+  void schedule_callbacks();
+  void run_callbacks();
+  void run_entries(std::vector<Entry> entries);
   void schedule(std::vector<Entry> entries);
+  Callbacks take_callbacks() noexcept;
   void last_reference_gone() noexcept;
   /// The loop is gone: nothing will ever be called.
   void orphan() noexcept;
@@ -80,7 +90,7 @@ class FutureState {
   Status status_ = Status::pending;
   bool retrieved_ = false;
   CallbackId next_id_ = 1;
-  std::vector<Entry> callbacks_;
+  Callbacks callbacks_;  // until they have been called
   Function<void()> cancel_hook_;
   std::exception_ptr exception_;
   std::string cancel_message_;

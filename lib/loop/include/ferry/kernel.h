@@ -2,6 +2,7 @@
 
 #include <ferry/address.h>
 #include <ferry/bytes.h>
+#include <ferry/fd.h>
 
 #include <chrono>
 #include <cstddef>
@@ -82,6 +83,13 @@ struct SpawnRequest {
   int process_group = -1;     ///< setpgid(2); 0: a new one; -1: the parent's
 };
 
+/// The process at the other end of a unix socket, when it connected or listened.
+struct PeerCredentials {
+  int pid = 0;
+  unsigned uid = 0;
+  unsigned gid = 0;
+};
+
 enum class Direction { read, write };
 
 /// The readiness of one descriptor, on behalf of one listener.
@@ -154,6 +162,8 @@ class Kernel {
 
   // -- time and turns
   virtual TimePoint now() = 0;
+  /// The time of day (UTC), which may jump. By default `now`, counted from 1970: a simulation's.
+  virtual std::chrono::system_clock::time_point wall_clock();
   /// Delivers events to the client and the watches' listeners until `stop`. `on_drain` requested
   /// before is delivered, also if `stop` was called while not running.
   virtual void run() = 0;
@@ -204,6 +214,14 @@ class Kernel {
   virtual IoResult file_type(int fd);
   /// A pipe, both ends non-blocking and close-on-exec (pipe2(2)).
   virtual IoResult pipe(int& read_end, int& write_end);
+  /// Asks for room in a pipe; the result is what it has then (F_SETPIPE_SZ, fcntl(2)).
+  virtual IoResult set_pipe_size(int fd, std::size_t bytes);
+  /// Moves what a stream socket has received into a pipe, at most `count` bytes, without copying
+  /// (splice(2)); 0 at the stream's end. EAGAIN: nothing is there, or the pipe is full. A kernel
+  /// without it says ENOSYS.
+  virtual IoResult splice_in(int socket, int pipe, std::size_t count);
+  /// The same from the pipe to the socket; EPIPE and no signal as with `send`.
+  virtual IoResult splice_out(int pipe, int socket, std::size_t count);
 
   /// 1 if calls on it block, else 0.
   virtual IoResult is_blocking(int fd);
@@ -240,12 +258,32 @@ class Kernel {
   /// that index; 0: the system's choice.
   virtual IoResult set_membership(int fd, const Address& group, unsigned interface, bool join);
 
+  // -- unix sockets; a kernel may do without them
+  /// Sends bytes, at least one, and with the first of them copies of some descriptors, at most
+  /// kMaxDescriptors (SCM_RIGHTS, unix(7)).
+  virtual IoResult send_descriptors(int fd, BytesView bytes, std::span<const int> descriptors);
+  /// Receives bytes, and appends the descriptors that came with them, close-on-exec. EMSGSIZE, and
+  /// what came is closed, if the system could not deliver all that was sent (MSG_CTRUNC: this
+  /// process has no descriptors left).
+  virtual IoResult recv_descriptors(int fd, MutableBytes into, std::vector<Fd>& descriptors);
+  /// Who made the connection at its other end (SO_PEERCRED, unix(7)).
+  virtual IoResult peer_credentials(int fd, PeerCredentials& credentials);
+  /// Those of this process; what it would show to others.
+  virtual PeerCredentials own_credentials();
+
+  static constexpr std::size_t kMaxDescriptors = 253;
   static constexpr std::size_t kMaxPieces = 64;
   static constexpr std::size_t kMaxDatagrams = 64;
 };
 
+/// pread(2) for any thread, without a kernel: for jobs of a thread pool.
+IoResult read_file(int file, std::uint64_t offset, MutableBytes into) noexcept;
+
 /// The kernel that ships: Asio's reactor (epoll, kqueue) and scheduler, BSD sockets.
 std::unique_ptr<Kernel> make_asio_kernel();
+
+/// Makes a descriptor that came from elsewhere close-on-exec (fcntl(2)).
+IoResult set_close_on_exec(int fd) noexcept;
 
 /// Owns a socket of a Kernel and closes it through that kernel, which must outlive it.
 class Socket {

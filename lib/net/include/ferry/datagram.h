@@ -138,8 +138,11 @@ struct DatagramOptions {
   bool allow_broadcast = false;
   /// Fill in DatagramInfo's `local` and `tos`.
   bool receive_info = false;
-  /// A datagram socket to use instead; the transport closes it. With it only `receive_info` may be
-  /// set.
+  /// Neighbours of one size to one peer pass the kernel as one piece, where it can (UDP_SEGMENT and
+  /// UDP_GRO, udp(7)). The datagrams on the wire are the same without.
+  bool segmentation = true;
+  /// A datagram socket to use instead; the transport closes it. With it only `receive_info` and
+  /// `segmentation` may be set.
   int socket = -1;
 };
 

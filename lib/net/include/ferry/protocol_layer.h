@@ -11,7 +11,7 @@ namespace ferry {
 class Transport;
 
 /// A protocol that stands between a transport and another protocol and is itself a transport to
-/// that one: TLS. What those who make and end connections must know of it; Protocol::as_layer
+/// that one: TLS, or PassThrough. What those who make and end connections must know of it; as_layer
 /// gives it. A layer over a layer passes these calls on to the upper one.
 class ProtocolLayer {
  public:

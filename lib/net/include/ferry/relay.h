@@ -12,6 +12,15 @@ struct RelayTraffic {
   std::uint64_t b_to_a = 0;
 };
 
+/// Whether a relay lets the kernel move the bytes, by way of a pipe (splice(2)), instead of reading
+/// and writing them. It can where both transports are plain sockets with nothing in between (TCP
+/// and unix, no TLS). What cannot be spliced is copied.
+enum class Splice {
+  automatic,  ///< While a direction moves much at a time; small reads are cheaper to copy.
+  never,
+  always,
+};
+
 /// Time limits of a relay, of which zero switches one off, and where to count.
 struct RelayOptions {
   /// No byte came in or went out on either side for so long: both are aborted, errc::timed_out.
@@ -24,6 +33,7 @@ struct RelayOptions {
   Duration drain = std::chrono::seconds(30);
   /// Counted up while bytes pass, so several relays may share one; must outlive them. May be null.
   RelayTraffic* traffic = nullptr;
+  Splice splice = Splice::automatic;
 };
 
 struct RelayResult {

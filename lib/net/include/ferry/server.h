@@ -36,6 +36,26 @@ class ProtocolWrap {
   std::shared_ptr<Call> call_;
 };
 
+/// What a ConnectionGate says to a new connection.
+struct Admission {
+  bool admitted = true;
+  /// Let go of when the admitted connection is over: after connection_lost, or when it did not
+  /// come about.
+  std::shared_ptr<void> ticket{};
+  /// For one that is not admitted: sent before the close, as far as the kernel takes it at once.
+  std::string refusal{};
+};
+
+/// Decides about connections as they are accepted, before anything is made for them: a limit
+/// (ferry/connection_limit.h), a list of addresses. With a LoopGroup it is asked on each of the
+/// loops.
+class ConnectionGate {
+ public:
+  virtual ~ConnectionGate() = default;
+  /// `peer` is unnamed for most unix sockets. An exception refuses the connection.
+  virtual Admission admit(const Address& peer) = 0;
+};
+
 /// What all listening sockets have in common.
 struct ListenOptions {
   /// Numeric addresses or names; empty, or an empty name: all interfaces, IPv4 and IPv6.
@@ -50,7 +70,10 @@ struct ListenOptions {
   std::size_t max_connections = 0;  ///< Stop accepting while this many are open; 0: no limit.
   /// A bound stream socket to listen on instead of hosts and port; the server closes it.
   int socket = -1;
+  /// Several such, or none (ferry/listeners.h).
+  std::vector<int> sockets{};
   ProtocolWrap wrap{};
+  std::shared_ptr<ConnectionGate> gate{};  ///< Null: all are admitted.
 };
 
 struct UnixListenOptions {
@@ -61,6 +84,7 @@ struct UnixListenOptions {
   std::size_t max_connections = 0;
   int socket = -1;  ///< A bound unix stream socket instead of `path`.
   ProtocolWrap wrap{};
+  std::shared_ptr<ConnectionGate> gate{};  ///< Null: all are admitted.
 };
 
 /// Listening sockets and the connections that came from them. The loop keeps a server alive until
@@ -76,6 +100,8 @@ class Server {
   /// `close`, and lets connections end by themselves until `deadline` from now, then aborts the
   /// rest. Done when none is left; gives the number aborted.
   virtual Future<std::size_t> drain(Duration deadline) = 0;
+  /// From now on `close` leaves the files of unix sockets in place: another process listens there.
+  virtual void keep_socket_files() {}
   /// Transport::close, or abort, on every connection of this server.
   virtual void close_clients() = 0;
   virtual void abort_clients() = 0;

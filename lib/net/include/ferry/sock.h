@@ -50,8 +50,8 @@ Future<std::size_t> sock_sendto(EventLoop& loop, int fd, BytesView data, const A
 /// Sends a part of a file by sendfile(2), or by reading and sending what the kernel does not do
 /// that way: from `offset`, `count` bytes or up to the file's end. Gives the number sent; the
 /// file's position is behind the last byte sent, also when it fails. Throws std::invalid_argument
-/// for a count of 0 and a socket that is no stream socket. With `fallback = false` the future fails
-/// with EOPNOTSUPP instead of reading.
+/// for a count of 0, an impossible offset and a socket that is no stream socket. With `fallback =
+/// false` the future fails with EOPNOTSUPP instead of reading.
 Future<std::uint64_t> sock_sendfile(EventLoop& loop, int fd, int file, std::uint64_t offset = 0,
                                     std::optional<std::uint64_t> count = {}, bool fallback = true);
 

@@ -100,7 +100,8 @@ struct Subprocess {
   std::shared_ptr<P> protocol;
 };
 
-/// Starts a program: `arguments[0]`, looked for in PATH if it has no slash, with `arguments`.
+/// Starts a program: `arguments[0]`, looked for if it has no slash in the PATH that the child gets,
+/// with `arguments`.
 /// The future is done when it runs and connection_made has been called. If it cannot be started
 /// (ENOENT, EACCES, ...) the future fails with std::system_error, which names the program; then the
 /// factory is not called, and nothing is left behind. Cancelling it kills the child. Throws

@@ -19,6 +19,9 @@ struct TlsOptions {
   Duration shutdown_timeout = std::chrono::seconds(30);
   /// Handshakes under way at once; a connection beyond is aborted. 0: no limit. For servers.
   std::size_t max_handshakes = 10'000;
+  /// close_notify ends one direction only, as TLS 1.3 has it (RFC 8446, 6.1): see TlsTransport.
+  /// asyncio has nothing like it, and a peer of TLS 1.2 may answer by closing.
+  bool half_close = false;
 };
 
 /// TLS for ConnectOptions::wrap. connection_made comes after the handshake, with a TlsTransport,

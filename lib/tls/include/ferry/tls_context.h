@@ -42,7 +42,9 @@ struct TlsCommonOptions {
   std::string ciphers{};
   std::string cipher_suites{};
   /// Appends each connection's secrets to this file, in the format of SSLKEYLOGFILE, for
-  /// Wireshark; pass on the environment variable of that name if you like. Empty: off.
+  /// Wireshark. Empty: off. The library does not look at the environment variable of that name: a
+  /// program that is to honour it says so, by `std::getenv("SSLKEYLOGFILE")`. Whoever can read the
+  /// file can read all that was said; a new one is readable for its owner only.
   std::string key_log_file{};
 };
 
@@ -84,7 +86,8 @@ class TlsContext {
 
   bool is_server() const noexcept;
   /// Reads all files again, or takes other options, for the connections to come; those that exist
-  /// keep what they have. Tickets given out before stay good. If it throws, nothing has changed.
+  /// keep what they have. Tickets given out before stay good, unless clients are or were asked for
+  /// certificates. If it throws, nothing has changed.
   /// Options of the other side are std::logic_error.
   void reload();
   void reload(TlsServerOptions options);

@@ -26,8 +26,9 @@ struct TlsCertificate {
 /// * `close` sends what is written, then close_notify, and waits for the peer's at most
 ///   TlsOptions::shutdown_timeout (without progress); what the peer still sends is discarded. A
 ///   timeout is connection_lost(tls_errc::shutdown_timed_out).
-/// * There is no half-close: `can_write_eof` is false, `write_eof` throws std::logic_error, and
-///   what eof_received returns is ignored (true is logged as a warning): the connection ends.
+/// * There is no half-close unless TlsOptions::half_close is set: `can_write_eof` is false,
+///   `write_eof` throws std::logic_error, and what eof_received returns is ignored (true is logged
+///   as a warning): the connection ends.
 /// * A stream that ends without the peer's close_notify is no end but an error,
 ///   connection_lost(tls_errc::truncated), without eof_received.
 /// * The limits of the write buffer are 512 and 128 KiB, pause_writing comes at `high` exactly,

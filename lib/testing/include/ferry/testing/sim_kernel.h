@@ -123,6 +123,9 @@ class SimKernel final : public Kernel {
   IoResult write_pieces(int fd, std::span<const BytesView> pieces) override;
   IoResult file_type(int fd) override;
   IoResult pipe(int& read_end, int& write_end) override;
+  IoResult set_pipe_size(int fd, std::size_t bytes) override;
+  IoResult splice_in(int socket, int pipe, std::size_t count) override;
+  IoResult splice_out(int pipe, int socket, std::size_t count) override;
   IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
   IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
   IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override;
@@ -131,6 +134,7 @@ class SimKernel final : public Kernel {
   /// Every socket call goes through here: the one place to count, and to inject faults.
   template <class Body>
   IoResult call(const char* name, int fd, Body body);
+  IoResult splice(int from, int to, std::size_t count);
 
   std::unique_ptr<SimTurns> turns_;
   std::unique_ptr<SimSockets> sockets_;

@@ -1,4 +1,6 @@
-#include "proxy.h"
+#include "stream_worker.h"
+
+#include <ferry/tls_error.h>
 
 namespace ferry::proxy {
 
@@ -16,16 +18,16 @@ std::string describe(std::exception_ptr failure) {
 
 /// A client until upstream is there. What it sends meanwhile is kept, to a limit, and so is its end
 /// of file; then `relay` speaks for both connections and is told first what it missed.
-class Client final : public Protocol, public std::enable_shared_from_this<Client> {
+class StreamWorker::Client final : public Protocol, public std::enable_shared_from_this<Client> {
  public:
-  explicit Client(Proxy& proxy)
-      : proxy_(proxy), stray_(proxy.loop_, [this] { transport_->abort(); }) {}
+  explicit Client(StreamWorker& worker)
+      : worker_(worker), stray_(worker.loop_, [this] { transport_->abort(); }) {}
 
   void connection_made(std::shared_ptr<Transport> transport) override {
-    ++proxy_.statistics_.accepted;
-    ++proxy_.statistics_.active;
+    ++worker_.statistics_.accepted;
+    ++worker_.statistics_.active;
     transport_ = std::move(transport);
-    upstream_ = proxy_.connect();
+    upstream_ = worker_.connect();
     upstream_.add_done_callback([self = shared_from_this()] { self->connected(); });
   }
 
@@ -50,33 +52,32 @@ class Client final : public Protocol, public std::enable_shared_from_this<Client
   void connected() {
     stray_.cancel();
     if (upstream_.cancelled()) {
-      ++proxy_.statistics_.gone;
-      return proxy_.finished();
+      ++worker_.statistics_.gone;
+      return worker_.finished();
     }
     if (std::exception_ptr failure = upstream_.exception()) {
-      ++proxy_.statistics_.failed;
-      proxy_.loop_.log(LogLevel::warning, "no upstream for " + transport_->peername().to_string() +
+      ++worker_.statistics_.failed;
+      worker_.log_.log(LogLevel::warning, "no upstream for " + transport_->peername().to_string() +
                                               ": " + describe(failure));
       transport_->close();
-      return proxy_.finished();
+      return worker_.finished();
     }
     const auto upstream = std::move(upstream_.result().transport);
     if (transport_->is_closing()) {  // lost in this very turn, too late to cancel
       upstream->abort();
-      ++proxy_.statistics_.gone;
-      return proxy_.finished();
+      ++worker_.statistics_.gone;
+      return worker_.finished();
     }
-    relay(transport_, upstream, proxy_.options_.relay)
-        .add_done_callback([&proxy = proxy_](Future<RelayResult> result) {
-          if (result.result().error) ++proxy.statistics_.broken;
-          proxy.finished();
-        });
+    relay(transport_, upstream, worker_.relay_)
+        .add_done_callback(
+            [&worker = worker_, client = transport_->peername().to_string()](
+                Future<RelayResult> result) { worker.relayed(client, result.result()); });
     const auto heir = transport_->get_protocol();
     if (!early_.empty()) heir->data_received(early_);
     if (ended_) heir->eof_received();
   }
 
-  Proxy& proxy_;
+  StreamWorker& worker_;
   std::shared_ptr<Transport> transport_;
   Future<Connection<>> upstream_;
   Buffer early_;
@@ -84,36 +85,20 @@ class Client final : public Protocol, public std::enable_shared_from_this<Client
   Timer stray_;
 };
 
-Proxy::Proxy(EventLoop& loop, ProxyOptions options)
-    : loop_(loop), options_(std::move(options)), drained_(loop) {
-  options_.relay.traffic = &statistics_.traffic;
+StreamWorker::StreamWorker(EventLoop& loop, const ProxyOptions& options, ProtocolWrap upstream)
+    : loop_(loop),
+      options_(options),
+      upstream_(std::move(upstream)),
+      relay_(options.relay),
+      log_(loop) {
+  relay_.traffic = &statistics_.traffic;
 }
 
-Future<std::shared_ptr<Server>> Proxy::listen() {
-  constexpr int kBacklog = 1024;
-  const auto factory = [this] { return std::make_shared<Client>(*this); };
-  Future<std::shared_ptr<Server>> listening;
-  if (options_.listen.is_unix()) {
-    UnixListenOptions options;
-    options.path = options_.listen.path;
-    options.backlog = kBacklog;
-    options.max_connections = options_.max_connections;
-    listening = create_unix_server(loop_, factory, std::move(options));
-  } else {
-    ListenOptions options;
-    options.hosts = {options_.listen.host};
-    options.port = options_.listen.port;
-    options.backlog = kBacklog;
-    options.max_connections = options_.max_connections;
-    listening = create_server(loop_, factory, std::move(options));
-  }
-  listening.add_done_callback([this](Future<std::shared_ptr<Server>> server) {
-    if (!server.cancelled() && !server.exception()) server_ = server.result();
-  });
-  return listening;
+std::shared_ptr<Protocol> StreamWorker::client() {
+  return std::make_shared<Client>(*this);
 }
 
-Future<Connection<>> Proxy::connect() {
+Future<Connection<>> StreamWorker::connect() {
   // The protocol of the one turn between connection_made and relay: nothing may be read in it.
   class Upstream final : public Protocol {
    public:
@@ -126,36 +111,59 @@ Future<Connection<>> Proxy::connect() {
     UnixConnectOptions options;
     options.path = options_.to.path;
     options.timeout = options_.connect_timeout;
+    options.wrap = upstream_;
     return create_unix_connection(loop_, factory, std::move(options));
   }
   ConnectOptions options;
   options.host = options_.to.host;
   options.port = options_.to.port;
   options.timeout = options_.connect_timeout;
+  options.wrap = upstream_;
   return create_connection(loop_, factory, std::move(options));
 }
 
-Future<void> Proxy::drain() {
-  server_->drain(options_.drain_timeout).add_done_callback([this](Future<std::size_t> aborted) {
-    clients_ended_ = true;
-    if (const std::size_t count = aborted.result(); count > 0) {
-      loop_.log(LogLevel::warning, "drain limit: aborted " + std::to_string(count));
-      drained_.try_set_result();
-    } else if (statistics_.active == 0) {
-      drained_.try_set_result();
-    }
-  });
-  return drained_;
+void StreamWorker::handshake_failed(std::exception_ptr failure) {
+  ++statistics_.bad_handshakes;
+  log_.log(LogLevel::info, "client: " + describe(failure));
 }
 
-void Proxy::finished() {
-  if (--statistics_.active == 0 && clients_ended_) drained_.try_set_result();
+void StreamWorker::relayed(const std::string& client, const RelayResult& result) {
+  if (result.error) {
+    ++statistics_.broken;
+    if (result.error.code == tls_errc::truncated) ++statistics_.truncated;
+    log_.log(LogLevel::info, "client " + client + ": " + result.error.message());
+  }
+  finished();
 }
 
-std::string ProxyStatistics::to_string() const {
+void StreamWorker::finished() {
+  if (--statistics_.active == 0 && idle_) std::exchange(idle_, {})();
+}
+
+void StreamWorker::when_idle(Function<void()> idle) {
+  if (statistics_.active == 0) return idle();
+  idle_ = std::move(idle);
+}
+
+StreamStatistics& StreamStatistics::operator+=(const StreamStatistics& other) {
+  accepted += other.accepted;
+  active += other.active;
+  failed += other.failed;
+  gone += other.gone;
+  broken += other.broken;
+  truncated += other.truncated;
+  bad_handshakes += other.bad_handshakes;
+  traffic.a_to_b += other.traffic.a_to_b;
+  traffic.b_to_a += other.traffic.b_to_a;
+  return *this;
+}
+
+std::string StreamStatistics::to_string() const {
   return "accepted=" + std::to_string(accepted) + " active=" + std::to_string(active) +
          " failed=" + std::to_string(failed) + " gone=" + std::to_string(gone) +
-         " broken=" + std::to_string(broken) + " to_upstream=" + std::to_string(traffic.a_to_b) +
+         " broken=" + std::to_string(broken) + " truncated=" + std::to_string(truncated) +
+         " bad_handshakes=" + std::to_string(bad_handshakes) +
+         " to_upstream=" + std::to_string(traffic.a_to_b) +
          " to_client=" + std::to_string(traffic.b_to_a);
 }
 

@@ -1,0 +1,69 @@
+// The part of StreamTransport that sends files by sendfile(2).
+
+#include "file_sender.h"
+#include "stream_transport.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace ferry {
+
+namespace {
+
+/// At a time, so that a fast peer does not keep the loop here (contract C11).
+constexpr std::uint64_t kBytesPerTurn = 4 * 1024 * 1024;
+
+}  // namespace
+
+void StreamTransport::send_file(std::unique_ptr<FileSending> file) {
+  if (corked_ && !loop().gather_buffer().empty()) send_gathered();
+  file_ = std::move(file);
+  writing_reserved_ = true;
+  if (closing_) return end_file(error().code);  // what was gathered could not be sent
+  file_->result.set_cancel_hook([weak = std::weak_ptr(self_)] {
+    const auto transport = weak.lock();
+    if (transport && transport->file_) transport->end_file(make_error_code(errc::cancelled));
+  });
+  if (nothing_queued()) send_more_of_file();
+}
+
+/// As much as the socket takes; for when nothing else waits to be sent.
+void StreamTransport::send_more_of_file() {
+  Kernel& kernel = loop().kernel();
+  for (const std::uint64_t begun = file_->sent; file_->left > 0;) {
+    if (file_->sent - begun >= kBytesPerTurn) {
+      write_armed_ = true;
+      return watch_->arm(Direction::write, FdWatch::Arm::if_ready);
+    }
+    const auto most = static_cast<std::size_t>(std::min(file_->left, kBytesPerTurn));
+    const IoResult r = kernel.send_file(fd_, file_->file->get(), file_->next, most);
+    if (r.would_block()) return await_writable();
+    if (file_->sent == 0 && refuses_sendfile(r)) return send_file_by_reading();
+    if (!r.ok()) return is_connection_error(r) ? fail(r.code(), "sendfile") : end_file(r.code());
+    if (r.value == 0) break;  // the end of the file
+    file_->advance(r.count());
+  }
+  end_file({});
+}
+
+void StreamTransport::send_file_by_reading() {
+  if (!file_->fallback) return end_file(system_error_code(EOPNOTSUPP));
+  FileSender::start(self_, this, std::move(file_));
+}
+
+/// No callback comes from inside. No code: all is sent.
+void StreamTransport::end_file(std::error_code code) {
+  const auto file = std::move(file_);
+  writing_reserved_ = false;
+  file->finish(loop(), code, peername_);
+  if (closing_) return;
+  if (file->was_reading) resume_reading();
+  // resume_writing did not come while the file was sent.
+  if (!flow_.paused()) return;
+  loop().call_soon([transport = self_] {
+    if (!transport->ending_ && !transport->writing_reserved_) transport->resume_if_low();
+  });
+}
+
+}  // namespace ferry

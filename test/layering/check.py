@@ -21,6 +21,7 @@ LAYERS = {
     "loop": ["loop", "base"],
     "net": ["net", "loop", "base"],
     "tls": ["tls", "net", "loop", "base"],
+    "task": ["task", "loop", "base"],
     "testing": ["testing", "net", "loop", "base"],
 }
 SOURCE = {".h", ".cpp", ".c"}
@@ -39,7 +40,7 @@ SYSTEM_HEADERS = {
     "net/if.h": r"lib/base/address",
     "sys/un.h": r"lib/base/address",
     "netdb.h": r"lib/base/error|lib/loop/resolver|lib/net/",
-    "unistd.h": r"lib/base/fd|lib/net/(listen_socket|datagram_endpoint|inherited_listeners)",
+    "unistd.h": r"lib/base/fd|lib/task/run|lib/net/(listen_socket|datagram_endpoint|inherited_listeners)",
     "fcntl.h": r"lib/tls/key_log",
     "poll.h": None,
     "sys/epoll.h": None,

@@ -180,6 +180,26 @@ TEST_P(Generators, AnExceptionCanBeThrownIn) {
   EXPECT_EQ(log, (Log{"thrown in"}));
 }
 
+TEST_P(Generators, OneCallAtATime) {
+  const auto take = [](AsyncGenerator<int>* numbers, Log* log) -> Coro<> {
+    try {
+      const std::optional<int> number = co_await numbers->next();
+      log->push_back(std::to_string(number.value_or(0)));
+    } catch (const std::logic_error&) {
+      log->push_back("refused");
+    }
+  };
+  Log log;
+  auto numbers = count_to(2, true, &log);
+  const Task<> first = start(take(&numbers, &log));
+  const Task<> second = start(take(&numbers, &log));
+  finish(first);
+  finish(second);
+  EXPECT_EQ(log, (Log{"refused", "1"}));
+  run(take(&numbers, &log));
+  EXPECT_EQ(log, (Log{"refused", "1", "2"}));
+}
+
 TEST_P(Generators, DestroyedWithItsTaskWhenTheLoopCloses) {
   const auto body = [](Log* log) -> Coro<> {
     auto numbers = count_to(3, true, log);

@@ -32,6 +32,7 @@ TEST_P(Semaphores, PermitsAreTakenWithoutATurnAsLongAsThereAreAny) {
     EXPECT_TRUE(semaphore.try_acquire());
     for (int i = 0; i < 3; ++i) semaphore.release();
     const auto guard = co_await semaphore.scoped();
+    co_await sleep(0s);
   };
   run(body(&loop()));
 }

@@ -42,7 +42,13 @@ class GeneratorPromise final : public CoroPromiseBase {
     return Yield(*this);
   }
 
+  /// One call at a time.
+  void ask() {
+    if (asked_) throw std::logic_error("AsyncGenerator::next: it is being awaited already");
+    asked_ = true;
+  }
   std::optional<T> take() {
+    asked_ = false;
     rethrow();
     return std::exchange(value_, std::nullopt);
   }
@@ -52,6 +58,7 @@ class GeneratorPromise final : public CoroPromiseBase {
  private:
   std::optional<T> value_;
   std::exception_ptr thrown_in_;
+  bool asked_ = false;
 };
 
 /// A coroutine that gives many values, one each time it is asked: it may await and `co_yield`.
@@ -81,6 +88,7 @@ class [[nodiscard]] AsyncGenerator {
     bool await_ready() const noexcept { return !generator_ || generator_.promise().ended(); }
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> caller) {
+      generator_.promise().ask();
       caller_ = &caller.promise();
       return caller_->call(generator_, caller);
     }
@@ -95,8 +103,8 @@ class [[nodiscard]] AsyncGenerator {
     CoroPromiseBase* caller_ = nullptr;
   };
 
-  /// The next value; none at the end, and after it. Throws what the generator throws, once. One
-  /// call at a time.
+  /// The next value; none at the end, and after it. Throws what the generator throws, once; and
+  /// std::logic_error while another call is being awaited.
   Next next() noexcept { return Next(handle_); }
   /// The same, but co_yield throws `exception` in the generator. It must have been begun.
   Next next_with(std::exception_ptr exception) noexcept {

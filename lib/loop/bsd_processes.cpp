@@ -206,6 +206,8 @@ IoResult BsdSockets::spawn(const SpawnRequest& request, int& pid) {
 
 IoResult BsdSockets::reap(int process, bool wait, int& status) {
   if (waiters_.has(process)) return waiters_.reap(process, wait, status);
+  // A watch may have made it non-blocking, and waitid heeds that.
+  if (wait) static_cast<void>(set_blocking(process));
   return reap_child(kPidfd, process, wait, status);
 }
 

@@ -46,16 +46,18 @@ void StreamTransport::on_reader_gone() {
 /// a short read proves nothing (see FdWatch::ReadEvent).
 void StreamTransport::read_ready(bool drain) {
   readable_ = false;
+  bool passed_on = false;
   for (int budget = kFullReadsPerTurn; budget > 0; --budget) {
     if (splicing_) [[unlikely]] {
       const Spliced spliced = splice_some();
       if (spliced == Spliced::over) return;
       if (spliced == Spliced::passed_on) {
+        passed_on = true;
         if (!paused_) continue;
         readable_ = true;
         return;
       }
-      if (spliced == Spliced::nothing && !drain) {
+      if (spliced == Spliced::nothing && !drain && (passed_on || rare_->splice->unsure)) {
         return watch_->arm(Direction::read, FdWatch::Arm::after_would_block);
       }
       // Or else by recv: of what is behind an urgent mark splice knows nothing.

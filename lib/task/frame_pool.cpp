@@ -10,7 +10,7 @@ struct FramePool::Drain {
       list.used = false;
       while (Block* block = list.first) {
         list.first = block->next;
-        ::operator delete(block, (place + 1) * kGrain);
+        ::operator delete(block);
       }
       list.count = 0;
     }
@@ -26,9 +26,8 @@ void* FramePool::allocate_slowly(std::size_t size) {
   return ::operator new((place + 1) * kGrain);
 }
 
-void FramePool::deallocate_slowly(void* memory, std::size_t size) noexcept {
-  const std::size_t place = index(size);
-  ::operator delete(memory, place >= kClasses ? size : (place + 1) * kGrain);
+void FramePool::deallocate_slowly(void* memory) noexcept {
+  ::operator delete(memory);
 }
 
 }  // namespace ferry

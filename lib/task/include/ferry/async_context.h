@@ -24,7 +24,7 @@ concept AsyncContext = requires(C& context, std::exception_ptr failure) {
 /// An exception out of `leave` comes in place of the body's.
 template <AsyncContext C, class Body, class... Args>
 auto with(C context, Body body, Args... args) {
-  using Value = decltype(context.enter())::value_type;
+  using Value = typename decltype(context.enter())::value_type;
   using Result = std::invoke_result_t<Body&, Value, Args...>;
   struct Run {
     static Result run(C inside, Body work, Args... arguments) {

@@ -35,7 +35,7 @@ class FramePool {
     return allocate_slowly(size);
   }
 
-  static void deallocate(void* memory, std::size_t size) noexcept {
+  static void deallocate(void* memory, [[maybe_unused]] std::size_t size) noexcept {
 #ifndef FERRY_NO_FRAME_POOL
     const std::size_t place = index(size);
     if (place < kClasses) [[likely]] {
@@ -47,7 +47,7 @@ class FramePool {
       }
     }
 #endif
-    deallocate_slowly(memory, size);
+    deallocate_slowly(memory);
   }
 
  private:
@@ -69,7 +69,7 @@ class FramePool {
     return (size - 1) / kGrain;
   }
   static void* allocate_slowly(std::size_t size);
-  static void deallocate_slowly(void* memory, std::size_t size) noexcept;
+  static void deallocate_slowly(void* memory) noexcept;
 
   static thread_local constinit inline List lists_[kClasses] = {};
 };

@@ -52,7 +52,7 @@ class TaskCell final : public FutureCell<T>, public TaskCore {
       }
     }
   }
-  void destroy_coroutine() noexcept override { Coro<T>(std::move(coro_)); }
+  void destroy_coroutine() noexcept override { const Coro<T> gone = std::move(coro_); }
   void finish_cancelled(const std::string& message) override { FutureState::cancel(message); }
 
   Coro<T> coro_;

@@ -108,7 +108,7 @@ Coro<T> wait_for(Future<T> future, std::optional<Duration> limit) {
 template <class T>
 Coro<T> wait_for(Coro<T> work, std::optional<Duration> limit) {
   if (limit && *limit <= Duration::zero()) {
-    Coro<T>(std::move(work));  // it never begins
+    const Coro<T> gone = std::move(work);  // it never begins
     throw TimeoutError("wait_for");
   }
   Timeout timeout(limit);

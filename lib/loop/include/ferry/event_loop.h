@@ -65,7 +65,7 @@ struct LoopStats {
   std::size_t jobs = 0;        ///< run_in_executor calls and look-ups under way.
   std::size_t operations = 0;  ///< Other things under way: connects, relays.
   std::size_t signal_handlers = 0;
-  std::size_t tasks = 0;  ///< Tasks that are not done.
+  std::size_t tasks = 0;        ///< Tasks that are not done.
   std::uint64_t turns = 0;      ///< Batches of ready callbacks run so far.
   std::uint64_t callbacks = 0;  ///< Ready callbacks run so far.
 };

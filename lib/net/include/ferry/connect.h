@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ferry/server.h>
+#include <ferry/typed_pair.h>
 
 #include <optional>
 #include <type_traits>
@@ -86,33 +87,6 @@ concept TypedProtocolFactory = requires(F& factory) {
 template <TypedProtocolFactory F>
 using ConnectionOf = Connection<typename std::invoke_result_t<F&>::element_type>;
 
-namespace detail {
-
-/// `plain` with the protocol as what its factory made. Cancelling either cancels both.
-template <class P>
-Future<Connection<P>> typed_connection(EventLoop& loop, Future<Connection<>> plain) {
-  Future<Connection<P>> typed(loop);
-  typed.set_cancel_hook([plain] { plain.cancel(); });
-  plain.add_done_callback([typed](Future<Connection<>> done) {
-    if (typed.done()) {  // cancelled, perhaps after all was ready
-      if (!done.cancelled() && !done.exception()) done.result().transport->abort();
-      return;
-    }
-    if (done.cancelled()) {
-      typed.cancel();
-    } else if (std::exception_ptr exception = done.exception()) {
-      typed.set_exception(std::move(exception));
-    } else {
-      Connection<>& made = done.result();
-      typed.set_result(Connection<P>{std::move(made.transport),
-                                     std::static_pointer_cast<P>(std::move(made.protocol))});
-    }
-  });
-  return typed;
-}
-
-}  // namespace detail
-
 /// The three of them with the protocol's own type:
 ///
 ///     create_connection(loop, [] { return std::make_shared<MyProtocol>(); }, options)
@@ -120,19 +94,19 @@ Future<Connection<P>> typed_connection(EventLoop& loop, Future<Connection<>> pla
 /// is a Future<Connection<MyProtocol>>.
 template <TypedProtocolFactory F>
 Future<ConnectionOf<F>> create_connection(EventLoop& loop, F factory, ConnectOptions options) {
-  return detail::typed_connection<typename std::invoke_result_t<F&>::element_type>(
+  return detail::typed_pair<ConnectionOf<F>>(
       loop, create_connection(loop, ProtocolFactory(std::move(factory)), std::move(options)));
 }
 template <TypedProtocolFactory F>
 Future<ConnectionOf<F>> create_unix_connection(EventLoop& loop, F factory,
                                                UnixConnectOptions options) {
-  return detail::typed_connection<typename std::invoke_result_t<F&>::element_type>(
+  return detail::typed_pair<ConnectionOf<F>>(
       loop, create_unix_connection(loop, ProtocolFactory(std::move(factory)), std::move(options)));
 }
 template <TypedProtocolFactory F>
 Future<ConnectionOf<F>> connect_accepted_socket(EventLoop& loop, F factory, int fd,
                                                 ProtocolWrap wrap = {}) {
-  return detail::typed_connection<typename std::invoke_result_t<F&>::element_type>(
+  return detail::typed_pair<ConnectionOf<F>>(
       loop,
       connect_accepted_socket(loop, ProtocolFactory(std::move(factory)), fd, std::move(wrap)));
 }

@@ -3,6 +3,7 @@
 #include <ferry/error.h>
 #include <ferry/event_loop.h>
 #include <ferry/transport.h>
+#include <ferry/typed_pair.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -176,26 +177,9 @@ concept TypedDatagramFactory = requires(F& factory) {
 template <TypedDatagramFactory F>
 auto create_datagram_endpoint(EventLoop& loop, F factory, DatagramOptions options) {
   using P = typename std::invoke_result_t<F&>::element_type;
-  const Future<DatagramEndpoint<>> plain = create_datagram_endpoint(
-      loop, DatagramProtocolFactory(std::move(factory)), std::move(options));
-  Future<DatagramEndpoint<P>> typed(loop);
-  typed.set_cancel_hook([plain] { plain.cancel(); });
-  plain.add_done_callback([typed](Future<DatagramEndpoint<>> done) {
-    if (typed.done()) {  // cancelled, perhaps after all was ready
-      if (!done.cancelled() && !done.exception()) done.result().transport->abort();
-      return;
-    }
-    if (done.cancelled()) {
-      typed.cancel();
-    } else if (std::exception_ptr exception = done.exception()) {
-      typed.set_exception(std::move(exception));
-    } else {
-      DatagramEndpoint<>& made = done.result();
-      typed.set_result(DatagramEndpoint<P>{std::move(made.transport),
-                                           std::static_pointer_cast<P>(std::move(made.protocol))});
-    }
-  });
-  return typed;
+  return detail::typed_pair<DatagramEndpoint<P>>(
+      loop, create_datagram_endpoint(loop, DatagramProtocolFactory(std::move(factory)),
+                                     std::move(options)));
 }
 
 }  // namespace ferry

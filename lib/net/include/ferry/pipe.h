@@ -19,12 +19,12 @@ Future<Connection<>> connect_write_pipe(EventLoop& loop, ProtocolFactory factory
 /// The same with the protocol's own type.
 template <TypedProtocolFactory F>
 Future<ConnectionOf<F>> connect_read_pipe(EventLoop& loop, F factory, int fd) {
-  return detail::typed_connection<typename std::invoke_result_t<F&>::element_type>(
+  return detail::typed_pair<ConnectionOf<F>>(
       loop, connect_read_pipe(loop, ProtocolFactory(std::move(factory)), fd));
 }
 template <TypedProtocolFactory F>
 Future<ConnectionOf<F>> connect_write_pipe(EventLoop& loop, F factory, int fd) {
-  return detail::typed_connection<typename std::invoke_result_t<F&>::element_type>(
+  return detail::typed_pair<ConnectionOf<F>>(
       loop, connect_write_pipe(loop, ProtocolFactory(std::move(factory)), fd));
 }
 

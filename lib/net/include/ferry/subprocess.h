@@ -121,44 +121,18 @@ concept TypedSubprocessFactory = requires(F& factory) {
   requires !std::is_same_v<SubprocessProtocol, typename std::invoke_result_t<F&>::element_type>;
 };
 
-namespace detail {
-
-template <class P>
-Future<Subprocess<P>> typed_subprocess(EventLoop& loop, Future<Subprocess<>> plain) {
-  Future<Subprocess<P>> typed(loop);
-  typed.set_cancel_hook([plain] { plain.cancel(); });
-  plain.add_done_callback([typed](Future<Subprocess<>> done) {
-    if (typed.done()) {  // cancelled, perhaps after all was ready
-      if (!done.cancelled() && !done.exception()) done.result().transport->close();
-      return;
-    }
-    if (done.cancelled()) {
-      typed.cancel();
-    } else if (std::exception_ptr exception = done.exception()) {
-      typed.set_exception(std::move(exception));
-    } else {
-      Subprocess<>& made = done.result();
-      typed.set_result(Subprocess<P>{std::move(made.transport),
-                                     std::static_pointer_cast<P>(std::move(made.protocol))});
-    }
-  });
-  return typed;
-}
-
-}  // namespace detail
-
 /// Both with the protocol's own type: a Future<Subprocess<MyProtocol>>.
 template <TypedSubprocessFactory F>
 auto subprocess_exec(EventLoop& loop, F factory, std::vector<std::string> arguments,
                      SubprocessOptions options = {}) {
-  return detail::typed_subprocess<typename std::invoke_result_t<F&>::element_type>(
+  return detail::typed_pair<Subprocess<typename std::invoke_result_t<F&>::element_type>>(
       loop, subprocess_exec(loop, SubprocessProtocolFactory(std::move(factory)),
                             std::move(arguments), std::move(options)));
 }
 template <TypedSubprocessFactory F>
 auto subprocess_shell(EventLoop& loop, F factory, std::string command,
                       SubprocessOptions options = {}) {
-  return detail::typed_subprocess<typename std::invoke_result_t<F&>::element_type>(
+  return detail::typed_pair<Subprocess<typename std::invoke_result_t<F&>::element_type>>(
       loop, subprocess_shell(loop, SubprocessProtocolFactory(std::move(factory)),
                              std::move(command), std::move(options)));
 }

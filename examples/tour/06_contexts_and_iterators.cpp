@@ -54,11 +54,19 @@ class Database {
   Connection connection_;
 };
 
-/// The same as a generator that yields once (contextlib.asynccontextmanager).
+/// The same as a generator that yields once (contextlib.asynccontextmanager): an exception of the
+/// body comes out of the co_yield.
 ferry::AsyncGenerator<Connection*> database(std::string name) {
   Connection connection{std::move(name)};
-  co_yield co_await connect(connection);
+  Connection* const open = co_await connect(connection);
+  std::exception_ptr failure;
+  try {
+    co_yield open;
+  } catch (...) {
+    failure = std::current_exception();  // no co_await in here
+  }
   co_await disconnect(connection);
+  if (failure) std::rethrow_exception(failure);
 }
 
 ferry::Coro<> ask(Connection* connection, std::string what) {
@@ -66,14 +74,20 @@ ferry::Coro<> ask(Connection* connection, std::string what) {
   std::puts(answer.c_str());
 }
 
-ferry::Coro<> enter_and_leave() {
-  co_await ferry::with(Database("db1"), ask, std::string("SELECT 1"));
+template <class Context>
+ferry::Coro<> ask_in(Context context, std::string what) {
   try {
-    co_await ferry::with(Database("db1"), ask, std::string("nonsense"));
+    co_await ferry::with(std::move(context), ask, std::move(what));
   } catch (const std::runtime_error& error) {
     std::printf("failed: %s\n", error.what());
   }
-  co_await ferry::with(ferry::async_context_manager(database("db2")), ask, std::string("SELECT 2"));
+}
+
+ferry::Coro<> enter_and_leave() {
+  co_await ask_in(Database("db1"), "SELECT 1");
+  co_await ask_in(Database("db1"), "nonsense");
+  co_await ask_in(ferry::async_context_manager(database("db2")), "SELECT 2");
+  co_await ask_in(ferry::async_context_manager(database("db2")), "nonsense");
 }
 
 /// A source that gives its rows page by page.

@@ -266,5 +266,12 @@ template <class T>
 inline constexpr bool is_coro_v = false;
 template <class T>
 inline constexpr bool is_coro_v<Coro<T>> = true;
+/// True for what gives a Coro when it is called with `Args`. (asyncio.iscoroutinefunction)
+template <class F, class... Args>
+inline constexpr bool is_coroutine_function_v = false;
+template <class F, class... Args>
+requires std::invocable<F, Args...>
+inline constexpr bool is_coroutine_function_v<F, Args...> =
+    is_coro_v<std::invoke_result_t<F, Args...>>;
 
 }  // namespace ferry

@@ -1,8 +1,9 @@
 #pragma once
 
-#include <ferry/task_core.h>
+#include <ferry/task_factory.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace ferry {
@@ -16,6 +17,8 @@ class TaskList final : public LoopExtension {
   std::uint64_t add(TaskCore& task) noexcept;
   static void remove(TaskCore& task) noexcept;
   std::vector<TaskCore*> all() const;
+  /// Null: none.
+  std::shared_ptr<TaskFactory>& factory() noexcept { return factory_; }
 
   /// What is left is destroyed where it stands, with a word to the exception handler.
   void on_loop_close() override;
@@ -27,6 +30,7 @@ class TaskList final : public LoopExtension {
   EventLoop* loop_;
   TaskCore* first_ = nullptr;
   std::size_t count_ = 0;
+  std::shared_ptr<TaskFactory> factory_;
   std::uint64_t last_number_ = 0;
 };
 

@@ -4,6 +4,7 @@
 #include "task_list.h"
 
 #include <ferry/any_future.h>
+#include <ferry/task_factory.h>
 
 #include <utility>
 
@@ -54,16 +55,35 @@ void TaskCore::take_cancellation() {
   throw CancelledError(std::exchange(cancel_message_, {}));
 }
 
-void TaskCore::start(std::coroutine_handle<> beginning, bool eager) {
+void TaskCore::start(std::coroutine_handle<> beginning, const TaskOptions& asked) {
   resume_ = beginning;
-  if (eager && loop_->is_running()) return first_step();
+  bool eager = false;
   try {
-    loop_->call_soon([this] { first_step(); });
+    eager = prepare(asked);
+    if (!eager) loop_->call_soon([this] { first_step(); });
   } catch (...) {
     destroy_coroutine();
     leave();
     throw;
   }
+  if (eager) first_step();
+}
+
+/// Makes it what was asked for, and gives whether it begins at once.
+bool TaskCore::prepare(const TaskOptions& asked) {
+  if (TaskList::of(*loop_).factory()) [[unlikely]] {
+    const auto factory = TaskList::of(*loop_).factory();  // kept: it may replace itself
+    TaskOptions options = asked;
+    (*factory)(*this, options);
+    return apply(options);
+  }
+  return apply(asked);
+}
+
+bool TaskCore::apply(const TaskOptions& options) {
+  if (!options.name.empty()) set_name(options.name);
+  if (options.context) context_ = options.context->ref();
+  return options.eager && loop_->is_running();
 }
 
 void TaskCore::first_step() {

@@ -2,8 +2,10 @@
 
 #include <ferry/any_future.h>
 #include <ferry/task_core.h>
+#include <ferry/task_factory.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace ferry {
@@ -17,6 +19,8 @@ class TaskList final : public LoopExtension {
   std::uint64_t add(TaskCore& task) noexcept;
   static void remove(TaskCore& task) noexcept;
   std::vector<TaskCore*> all() const;
+  /// Null: none.
+  std::shared_ptr<TaskFactory>& factory() noexcept { return factory_; }
 
   /// What a user's own code said about who waits for what.
   struct Link {
@@ -40,6 +44,7 @@ class TaskList final : public LoopExtension {
   TaskCore* first_ = nullptr;
   std::size_t count_ = 0;
   std::vector<Link> links_;
+  std::shared_ptr<TaskFactory> factory_;
   std::uint64_t last_number_ = 0;
 };
 

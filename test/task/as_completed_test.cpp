@@ -54,6 +54,22 @@ TEST_P(Completed, CoroutinesBecomeTasksAndFailuresAreThrown) {
   EXPECT_EQ(log, (Log{"failed", "no more"}));
 }
 
+TEST_P(Completed, C0192_WhoeverAwaitsFirstGetsWhatFinishesFirst) {
+  const auto body = [](Log* log) -> Coro<> {
+    std::vector<Coro<std::string>> calls;
+    calls.push_back(value_after(2ms, std::string("slow")));
+    calls.push_back(value_after(1ms, std::string("fast")));
+    auto completed = as_completed(std::move(calls));
+    Coro<std::string> first = completed.next_result();
+    Coro<std::string> second = completed.next_result();
+    log->push_back(co_await std::move(second));
+    log->push_back(co_await std::move(first));
+  };
+  Log log;
+  run(body(&log));
+  EXPECT_EQ(log, (Log{"fast", "slow"}));
+}
+
 TEST_P(Completed, OfNothingEndsAtOnce) {
   const auto body = []() -> Coro<bool> {
     auto completed = as_completed(std::vector<Task<int>>());

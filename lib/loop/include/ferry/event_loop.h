@@ -22,6 +22,7 @@ namespace ferry {
 
 class EventLoop;
 class PipePool;
+class ProcessPool;
 class Protocol;
 class Transport;
 struct LoopState;
@@ -234,6 +235,9 @@ class EventLoop final : private Kernel::Client {
   /// for the default executor once it is shut down.
   template <class F>
   auto run_in_executor(Executor* executor, F f) -> Future<std::decay_t<std::invoke_result_t<F&>>>;
+  /// As `pool.run(loop, function, arguments...)` (ferry/process_pool.h).
+  template <class R, class... P, class... Args>
+  Future<std::decay_t<R>> run_in_executor(ProcessPool& pool, R (*function)(P...), Args&&... args);
   /// Used from now on where no executor is named. The loop detaches it when it closes, as it would
   /// its own: give each loop its own default, and name an executor that several loops share.
   void set_default_executor(std::shared_ptr<Executor> executor);

@@ -26,6 +26,8 @@ struct LoopState {
   std::uint64_t batch_end = 0;  // the last callback of the batch under way, as the queue counts
 
   bool running = false;
+  bool shared = false;    // Kernel::shared
+  bool visiting = false;  // running, but not by run_forever
   bool closing = false;
   bool stopping = false;
   bool draining = false;     // a batch is under way, one of its callbacks on the stack

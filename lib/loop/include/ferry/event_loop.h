@@ -130,7 +130,8 @@ class Mailbox {
 /// https://docs.python.org/3/library/asyncio-eventloop.html
 class EventLoop final : private Kernel::Client {
  public:
-  /// A loop on the operating system (AsioKernel).
+  /// A loop on the operating system (AsioKernel). For one on an asio::io_context that the
+  /// application has and may run itself: `make_asio_kernel` of ferry/asio.h.
   explicit EventLoop(LoopOptions options = {});
   explicit EventLoop(std::unique_ptr<Kernel> kernel, LoopOptions options = {});
   EventLoop(const EventLoop&) = delete;
@@ -304,6 +305,7 @@ class EventLoop final : private Kernel::Client {
   void run_callback(F&& f, SourceLocation where = SourceLocation::current());
 
  private:
+  class Running;
   friend class FutureState;
   friend class Handle;
   friend class LoopResource;
@@ -313,6 +315,7 @@ class EventLoop final : private Kernel::Client {
   void on_drain() override;
   void on_timer() override;
   void on_signal(int signal_number) override;
+  void call_inside(void (*f)(void*), void* argument) override;
   void run_until_done(Function<FutureState::CallbackId(FutureState::Callback)> subscribe,
                       FutureState& state);
   // Callbacks are made where they wait, in the queue's or a timer's own memory, and not moved

@@ -52,6 +52,9 @@ class Suspension {
   bool cancelled() const noexcept { return cancelled_; }
   /// Throws CancelledError if the wait was cancelled, or the task after the wake.
   void resumed();
+  /// In its place, if the wait brought what must not be lost: the CancelledError is put off to the
+  /// next wait of the task.
+  void resumed_with_result() noexcept;
   /// `suspend` was called, and neither `wake` nor `resume_now`.
   bool waiting() const noexcept;
   TaskCore* task() const noexcept { return task_; }

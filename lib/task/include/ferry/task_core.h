@@ -138,6 +138,12 @@ inline void Suspension::resumed() {
     task_->take_cancellation();
 }
 
+inline void Suspension::resumed_with_result() noexcept {
+  if (!cancelled_) return;
+  cancelled_ = false;
+  task_->must_cancel_ = true;
+}
+
 inline bool Suspension::waiting() const noexcept {
   return task_ && task_->waiting_ == this;
 }

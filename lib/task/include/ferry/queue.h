@@ -2,10 +2,10 @@
 
 #include <ferry/coro.h>
 #include <ferry/event.h>
+#include <ferry/ring.h>
 
 #include <algorithm>
 #include <cstddef>
-#include <deque>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -34,15 +34,11 @@ template <class T>
 class FifoItems {
  public:
   void push(T item) { items_.push_back(std::move(item)); }
-  T pop() {
-    T item = std::move(items_.front());
-    items_.pop_front();
-    return item;
-  }
+  T pop() { return items_.pop_front(); }
   std::size_t size() const noexcept { return items_.size(); }
 
  private:
-  std::deque<T> items_;
+  Ring<T> items_;
 };
 template <class T>
 class LifoItems {

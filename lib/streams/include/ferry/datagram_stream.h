@@ -187,6 +187,8 @@ class DatagramStream {
   const std::shared_ptr<DatagramTransport>& transport() const noexcept {
     return state().transport();
   }
+  /// For the library and its tests: what feeds it.
+  const Ref<DatagramStreamState>& shared_state() const noexcept { return owner_->state; }
 
  private:
   /// Closes when the last handle goes.

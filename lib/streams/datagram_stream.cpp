@@ -108,7 +108,7 @@ void DatagramStreamState::throw_closed() const {
 // -- a receive
 
 DatagramReceiveBase::~DatagramReceiveBase() {
-  if (state_->receiving_ == this) state_->receiving_ = nullptr;
+  if (state_ && state_->receiving_ == this) state_->receiving_ = nullptr;
 }
 
 bool DatagramReceiveBase::satisfied() const noexcept {

@@ -158,7 +158,7 @@ TEST_P(DatagramStreamTest, ACancellationInTheTurnOfTheArrivalLosesNothing) {
 
 TEST_P(DatagramStreamTest, WaitForTakesNothingWhenTimeIsUp) {
   const auto body = [](DatagramStream a) -> Coro<std::string> {
-    EXPECT_THROW(co_await wait_for(recv(a), 5ms), TimeoutError);
+    EXPECT_THROW(co_await wait_for(a.recv(), 5ms), TimeoutError);
     a.sendto("late", a.sockname());
     co_return co_await a.recv();
   };
@@ -224,7 +224,7 @@ TEST_P(DatagramStreamTest, ABurstThatNobodyReadsIsDroppedByTheKernelAndTheRestIs
     Strings got;
     while (true) {
       try {
-        got.push_back(co_await wait_for(recv(stream), 50ms));
+        got.push_back(co_await wait_for(stream.recv(), 50ms));
       } catch (const TimeoutError&) {
         co_return got;
       }

@@ -4,6 +4,7 @@
 
 #include <ferry/gather.h>
 #include <ferry/run.h>
+#include <ferry/timeout.h>
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -59,6 +60,18 @@ TEST_F(ProcessTest, C0614_TenTasksWaitAndOneThatIsCancelledLeavesTheOthers) {
   tick(1);
   EXPECT_TRUE(late.done());
   EXPECT_EQ(late.result(), 5);
+}
+
+TEST_F(ProcessTest, WaitGoesIntoWhatTakesAwaitables) {
+  const auto body = [](Process child) -> Coro<int> {
+    EXPECT_THROW(co_await wait_for(child.wait(), 5ms), TimeoutError);
+    child.in().write("\n");
+    auto both = gather(child.wait(), child.out().read());
+    const auto& ended = co_await both;
+    EXPECT_EQ(std::get<1>(ended), "out\n");
+    co_return std::get<0>(ended);
+  };
+  EXPECT_EQ(run(body(shell("read go; echo out; exit 9"))), 9);
 }
 
 TEST_F(ProcessTest, WaitEndsWithTheChildAlsoIfAGrandchildHoldsThePipes) {

@@ -69,7 +69,7 @@ class DatagramStreamState : public Counted<DatagramStreamState> {
   bool lost_ = false;
 };
 
-/// A receive of a DatagramStream's: to be awaited once.
+/// A receive of a DatagramStream's: to be awaited once, by `co_await` or in wait_for, gather, ...
 class DatagramReceiveBase : public Suspension {
  public:
   /// Throws std::logic_error while another task receives.
@@ -79,6 +79,7 @@ class DatagramReceiveBase : public Suspension {
  protected:
   explicit DatagramReceiveBase(Ref<DatagramStreamState> state) noexcept
       : state_(std::move(state)) {}
+  DatagramReceiveBase(DatagramReceiveBase&&) noexcept = default;  // before it is awaited
   ~DatagramReceiveBase();
 
   /// None if the stream is closed.

@@ -52,9 +52,9 @@ struct ProcessOutput {
 };
 
 /// A child process for coroutines, like asyncio.subprocess.Process. A handle: copies are handles to
-/// the same child. When the last one is dropped while the child runs, it is killed and its pipes
-/// are closed (in debug mode that is logged): nothing runs on that nobody looks after. For the
-/// loop's thread only.
+/// the same child. With the last one its pipes are closed, and it is killed if it still runs (in
+/// debug mode that is logged): nothing runs on that nobody looks after. Its streams do not hold it.
+/// For the loop's thread only.
 /// https://docs.python.org/3/library/asyncio-subprocess.html#interacting-with-subprocesses
 class Process {
  public:

@@ -161,7 +161,7 @@ class ReaderFlowOnTheWire : public StreamsFixture {};
 INSTANTIATE_WORLDS(ReaderFlowOnTheWire);
 
 TEST_P(ReaderFlowOnTheWire, C0570_APeerIsHeldBackUntilSomebodyReads) {
-  FarStream stream = open_stream(1000);
+  FarStream stream = open_stream(1000, 64 * 1024);
   stream.peer->send(pattern(3'000'000));
   settle();
   EXPECT_FALSE(transport_of(stream.writer)->is_reading());

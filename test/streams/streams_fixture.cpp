@@ -137,4 +137,30 @@ std::size_t StreamsFixture::fill(const StreamWriter& writer) {
   return written;
 }
 
+StreamReader FedReaderFixture::fed(BytesView bytes, std::size_t limit) {
+  StreamReader reader(limit);
+  reader.feed_data(bytes);
+  return reader;
+}
+
+StreamReader FedReaderFixture::ended(BytesView bytes, std::size_t limit) {
+  StreamReader reader = fed(bytes, limit);
+  reader.feed_eof();
+  return reader;
+}
+
+std::string FedReaderFixture::outcome(Coro<std::string> call) {
+  const Task<std::string> task = start(outcome_of(std::move(call)));
+  tick(3);
+  if (task.done()) return task.result();
+  task.cancel();
+  tick(3);
+  return "waits";
+}
+
+std::string FedReaderFixture::rest(StreamReader& reader) {
+  reader.feed_eof();
+  return run(read(reader));
+}
+
 }  // namespace ferry::test

@@ -82,5 +82,17 @@ class StreamsFixture : public WithTasks<NetTest> {
   std::size_t fill(const StreamWriter& writer);
 };
 
+/// In simulated time, for readers that are fed by hand.
+class FedReaderFixture : public StreamsFixture {
+ protected:
+  World world() const override { return World::sim; }
+
+  static StreamReader fed(BytesView bytes, std::size_t limit = StreamReader::kDefaultLimit);
+  static StreamReader ended(BytesView bytes, std::size_t limit = StreamReader::kDefaultLimit);
+  /// As outcome_of, or "waits" if it does not end by itself.
+  std::string outcome(Coro<std::string> call);
+  /// All that is there, at the end.
+  std::string rest(StreamReader& reader);
+};
 
 }  // namespace ferry::test

@@ -379,9 +379,7 @@ TEST_P(Writer, ATaskThatReadsKeepsTheConnectionOnlyWithItsWriter) {
   FarStream stream = open_stream();
   const Task<std::string> task = start(read(stream.reader));
   tick(2);
-  {
-    const StreamWriter last = std::move(stream.writer);
-  }
+  std::make_unique<StreamWriter>(std::move(stream.writer)).reset();
   finish(task);
   EXPECT_EQ(task.result(), "");
 }

@@ -1,5 +1,6 @@
-#include <ferry/await_future.h>
 #include <ferry/open_connection.h>
+
+#include <ferry/await_future.h>
 #include <ferry/stream_protocol.h>
 
 #include <utility>

@@ -1,5 +1,6 @@
-#include <ferry/await_future.h>
 #include <ferry/start_server.h>
+
+#include <ferry/await_future.h>
 
 #include <utility>
 

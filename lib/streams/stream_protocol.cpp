@@ -1,4 +1,5 @@
 #include <ferry/stream_protocol.h>
+
 #include <ferry/task.h>
 
 namespace ferry {

@@ -1,5 +1,6 @@
-#include <ferry/stream_error.h>
 #include <ferry/stream_read.h>
+
+#include <ferry/stream_error.h>
 
 #include <algorithm>
 #include <stdexcept>

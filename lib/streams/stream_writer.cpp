@@ -1,6 +1,7 @@
+#include <ferry/stream_writer.h>
+
 #include <ferry/await_future.h>
 #include <ferry/stream_protocol.h>
-#include <ferry/stream_writer.h>
 
 #include <stdexcept>
 #include <utility>

@@ -325,7 +325,7 @@ Coro<> serve_requests(StreamReader reader, StreamWriter writer) {
   writer.close();
 }
 
-Coro<int> make_requests(Stream stream) {
+Coro<int> make_requests(Stream stream, int* all_served) {
   int served = 0;
   try {
     for (;;) {
@@ -333,7 +333,9 @@ Coro<int> make_requests(Stream stream) {
       co_await stream.writer.drain();
       const std::optional<std::string> answer = co_await stream.reader.next_line();
       if (!answer) break;
-      if (*answer == std::to_string(served + 1) + " request\n") ++served;
+      if (*answer != std::to_string(served + 1) + " request\n") break;
+      ++served;
+      ++*all_served;
     }
   } catch (const std::system_error&) {
     // A request crossed the server's close.
@@ -344,8 +346,11 @@ Coro<int> make_requests(Stream stream) {
 TEST_P(Connections, C0642_ARequestServerShutsDownInGoodOrder) {
   const auto server = serve_streams(serve_requests);
   std::vector<Task<int>> clients;
-  for (int i = 0; i < 10; ++i) clients.push_back(start(make_requests(dial_stream(*server))));
-  run_for(20ms);
+  int served = 0;
+  for (int i = 0; i < 10; ++i) {
+    clients.push_back(start(make_requests(dial_stream(*server), &served)));
+  }
+  run_until([&] { return served >= 500; });
   for (const Task<int>& client : clients) EXPECT_FALSE(client.done());
   server->close();
   server->close_clients();

@@ -78,21 +78,19 @@ constexpr int kMessages = 2000;
 class Allocations : public StreamsFixture {
  protected:
   World world() const override { return World::asio; }
+  /// Without a script, which writes down each call.
+  std::unique_ptr<Kernel> make_loop_kernel() override { return LoopFixture::make_loop_kernel(); }
 
-  /// Runs `client` against `server` on the two ends of a connection; gives the allocations of the
-  /// messages that the client counted.
-  template <class Client, class Server>
-  std::size_t of_a_talk(Client client, Server server) {
-    StreamCouple couple = open_streams();
+  /// Runs `client` against a server; gives the allocations that the client counted.
+  std::size_t of_a_talk(Coro<> (*client)(Stream, std::size_t*),
+                        Coro<> (*handler)(StreamReader, StreamWriter)) {
+    const auto server = serve_streams(handler);
     std::size_t counted = 1;
-    const Task<> serving = start(server(couple.far));
-    const Task<> asking = start(client(couple.near, &counted));
-    finish(asking);
-    asking.result();
-    run(close_stream(couple.near.writer));
-    finish(serving);
-    serving.result();
-    run(close_stream(couple.far.writer));
+    const Task<> task = start(client(dial_stream(*server), &counted));
+    finish(task);
+    task.result();
+    run_until([&] { return server->connections() == 0; });
+    server->close();
     return counted;
   }
 };
@@ -129,26 +127,26 @@ Coro<> exchange_frame(StreamReader& reader, StreamWriter& writer) {
   EXPECT_EQ(answer.size(), body.size());
 }
 
-Coro<> echo_frames(Stream stream) {
+Coro<> echo_frames(StreamReader reader, StreamWriter writer) {
   try {
     for (;;) {
-      const BytesView head = co_await stream.reader.readexactly_view(2);
+      const BytesView head = co_await reader.readexactly_view(2);
       const std::size_t size = size_of(head);
-      const BytesView body = co_await stream.reader.readexactly_view(size);
+      const BytesView body = co_await reader.readexactly_view(size);
       const Head answer = head_of(size);
-      stream.writer.writelines({BytesView(answer), body});
-      co_await stream.writer.drain();
+      writer.writelines({BytesView(answer), body});
+      co_await writer.drain();
     }
   } catch (const IncompleteReadError&) {
   }
 }
 
-Coro<> echo_views(Stream stream) {
+Coro<> echo_views(StreamReader reader, StreamWriter writer) {
   for (;;) {
-    const BytesView bytes = co_await stream.reader.read_view();
+    const BytesView bytes = co_await reader.read_view();
     if (bytes.empty()) break;
-    stream.writer.write(bytes);
-    co_await stream.writer.drain();
+    writer.write(bytes);
+    co_await writer.drain();
   }
 }
 

@@ -382,10 +382,9 @@ TEST_P(Connections, ALoopThatClosesEndsHandlersAndStreams) {
   const auto server = serve_streams(echo);
   std::vector<Stream> streams;
   for (int i = 0; i < 5; ++i) streams.push_back(dial_stream(*server));
-  const Task<std::string> waiting = start(read(streams[0].reader));
+  static_cast<void>(start(read(streams[0].reader)));
   settle();
   close_loop();  // checks that nothing is left
-  EXPECT_FALSE(waiting.done());
   EXPECT_EQ(take_exceptions().size(), 6u) << "each task was told of as pending";
 }
 

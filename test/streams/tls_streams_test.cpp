@@ -191,7 +191,8 @@ TEST_P(TlsStreams, C0550_BothSidesUpgradeInTheMiddle) {
     co_await copy.start_tls(std::move(context), std::move(options));
     EXPECT_NE(tls_of(stream.writer), nullptr);
     EXPECT_EQ(stream.writer.transport(), copy.transport());
-    all += co_await ask(Stream{other_reader, stream.writer}, "in secret");
+    stream.reader = other_reader;
+    all += co_await ask(std::move(stream), "in secret");
     co_return all;
   };
   for (int i = 0; i < 3; ++i) {

@@ -5,6 +5,7 @@
 #include <ferry/streams.h>
 
 #include <cstdio>
+#include <memory>
 #include <string>
 
 ferry::Coro<> echo(ferry::StreamReader reader, ferry::StreamWriter writer) {
@@ -37,16 +38,19 @@ void show(const ferry::Server& server) {
               server.sockets().size());
 }
 
-ferry::Coro<> main_coroutine() {
-  const auto server = co_await ferry::start_server(echo, "127.0.0.1", 0);  // any free port
+/// What is done while the server serves: here, being its own client.
+ferry::Coro<> use(std::shared_ptr<ferry::Server> server) {
   std::printf("server: of this loop: %s\n",
               &server->loop() == &ferry::get_running_loop() ? "yes" : "no");
   const auto serving = server->serve_forever();
   show(*server);
   co_await talk_to(server->port());
+  serving.cancel();  // or Ctrl-C: ends serve_forever and closes the server
+}
 
-  serving.cancel();  // serve_forever ends, and closes the server
-  co_await server->wait_closed();
+ferry::Coro<> main_coroutine() {
+  const auto server = co_await ferry::start_server(echo, "127.0.0.1", 0);  // any free port
+  co_await ferry::with(server, use);                                       // async with server:
   show(*server);
 }
 

@@ -38,4 +38,6 @@ ferry::Coro<> main_coroutine() {
   co_await run_a_command_line();
 }
 
-int main() { ferry::run(main_coroutine()); }
+int main() {
+  ferry::run(main_coroutine());
+}

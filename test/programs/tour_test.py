@@ -80,6 +80,8 @@ worker: working
 worker: cancelled, cleaning up
 worker: clean
 worker: gone, cancelled: 1
+finally: put away
+finally: then the exception goes on
 ''',
     '05_sync_primitives': '''\
 Lock: 10 deposits, balance 10, locked: no

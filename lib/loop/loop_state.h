@@ -51,6 +51,7 @@ struct LoopState {
   std::shared_ptr<ExceptionHandler> exception_handler;
   LogSink log_sink;
   Duration slow_callback = std::chrono::milliseconds(100);
+  bool slow_reported = false;  // of the callback that runs
 
   explicit LoopState(EventLoop& loop) : descriptors(loop), pipes(loop.kernel()) {}
 

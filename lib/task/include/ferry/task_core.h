@@ -10,6 +10,8 @@
 
 namespace ferry {
 
+class TaskGroup;
+
 /// What all tasks are, whatever their result: a coroutine that the loop drives, step by step. Use
 /// Task<T>.
 class TaskCore {
@@ -34,6 +36,8 @@ class TaskCore {
   virtual const CoroPromiseBase* coroutine() const noexcept = 0;
   /// What it waits for; null while it runs, or is about to.
   const Suspension* waiting_for() const noexcept { return waiting_; }
+  /// The groups it is in the `run` of, the innermost first; null if it is in none. For call graphs.
+  const TaskGroup* groups() const noexcept { return groups_; }
 
  protected:
   TaskCore(EventLoop& loop, FutureState& future, SourceLocation where);
@@ -57,9 +61,12 @@ class TaskCore {
 
  private:
   friend class Suspension;
+  friend class TaskGroup;
   friend class TaskList;
 
   void step();
+  void run_step();
+  void timed_step();
   void first_step();
   void wake();
   void take_cancellation();  // throws
@@ -73,6 +80,7 @@ class TaskCore {
   Suspension* waiting_ = nullptr;
   TaskCore* next_ = nullptr;
   TaskCore** link_ = nullptr;  // in the loop's list until it is done
+  TaskGroup* groups_ = nullptr;
   std::uint64_t number_;
   int cancelling_ = 0;
   bool must_cancel_ = false;

@@ -10,6 +10,7 @@
 #include <ferry/condition.h>        // IWYU pragma: export
 #include <ferry/event.h>            // IWYU pragma: export
 #include <ferry/exception_group.h>  // IWYU pragma: export
+#include <ferry/finally.h>          // IWYU pragma: export
 #include <ferry/gather.h>           // IWYU pragma: export
 #include <ferry/lock.h>             // IWYU pragma: export
 #include <ferry/queue.h>            // IWYU pragma: export

@@ -23,7 +23,7 @@ case $purpose in
     ;;
   bench)
     needed="$needed libbenchmark-dev libuv1-dev libevent-dev openssl python3 util-linux"
-    needed="$needed haproxy nginx libnginx-mod-stream"
+    needed="$needed haproxy nginx libnginx-mod-stream golang-go python3-uvloop nodejs"
     ;;
   *)
     echo "usage: sh test/setup.sh [build|test|bench]" >&2

@@ -10,11 +10,14 @@
 #include <span>
 #include <vector>
 
-// What the benchmarks of ferry, Asio and libuv share, so that all of them do the same work.
+// What the benchmarks of ferry, Asio and libuv share, so that all of them do the same work. (Those
+// of Python and Go have the same figures.)
 // A benchmark is named "row/who"; table.py makes a table of rows and columns out of that.
 
 /// Callbacks in one run of a loop: enough that starting and stopping it does not show.
 inline constexpr long kChain = 100'000;
+/// Items that fit into the queue between two tasks.
+inline constexpr std::size_t kQueueSize = 128;
 /// Timers that are set.
 inline constexpr std::size_t kOutstanding = 1'000'000;
 /// Of which so many are cancelled, or added, between two readings of the clock.

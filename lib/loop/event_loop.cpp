@@ -1,6 +1,7 @@
 #include "loop_state.h"
 
 #include <ferry/event_loop.h>
+#include <ferry/thread_loop.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -15,6 +16,8 @@ namespace {
 /// Which loop this thread runs, and in which process it said so: a forked child runs none.
 thread_local EventLoop* t_running = nullptr;
 thread_local unsigned t_running_generation = 0;
+/// The one of set_event_loop.
+thread_local EventLoop* t_set = nullptr;
 
 constexpr Duration kLongestWait = std::chrono::hours(24);
 
@@ -32,6 +35,16 @@ EventLoop* running_loop() noexcept {
 EventLoop& get_running_loop() {
   if (EventLoop* loop = running_loop()) return *loop;
   throw std::logic_error("no running event loop");
+}
+
+EventLoop& get_event_loop() {
+  if (EventLoop* loop = running_loop()) return *loop;
+  if (t_set) return *t_set;
+  throw std::logic_error("no event loop runs in this thread, and none was set for it");
+}
+
+void set_event_loop(EventLoop* loop) noexcept {
+  t_set = loop;
 }
 
 EventLoop::EventLoop(LoopOptions options) : EventLoop(make_asio_kernel(), options) {}
@@ -53,6 +66,7 @@ EventLoop::~EventLoop() {
   if (state_->running) fatal(state_.get(), "an EventLoop was destroyed while a thread runs it");
   close();
   while (FutureState* future = state_->futures) future->orphan();
+  if (t_set == this) t_set = nullptr;
 }
 
 // -- running

@@ -1,6 +1,7 @@
 #include "child_process.h"
 
 #include "connect_pipe.h"
+#include "opening.h"
 #include "stream_transport.h"
 
 #include <cerrno>
@@ -293,73 +294,21 @@ void ChildProcess::set_protocol(std::shared_ptr<SubprocessProtocol> protocol) {
 
 namespace {
 
-/// From the call of subprocess_exec until its future is done. Owns itself that long.
-class ProcessCreation final : public std::enable_shared_from_this<ProcessCreation>,
-                              private LoopResource {
+class ProcessOpening final : public Opening<Subprocess<>> {
  public:
-  ProcessCreation(EventLoop& loop, ChildStart start)
-      : LoopResource(loop, Kind::operation), start_(std::move(start)), result_(loop) {}
-
-  Future<Subprocess<>> begin() {
-    const std::weak_ptr<ProcessCreation> weak = weak_from_this();
-    self_ = shared_from_this();
-    start_.made = [weak] {
-      if (const auto creation = weak.lock()) creation->made();
-    };
-    result_.set_cancel_hook([weak] {
-      if (const auto creation = weak.lock()) creation->give_up();
-    });
-    loop().call_soon([weak] {
-      if (const auto creation = weak.lock()) creation->spawn();
-    });
-    return result_;
-  }
+  ProcessOpening(EventLoop& loop, ChildStart start) : Opening(loop), start_(std::move(start)) {}
 
  private:
-  void spawn() {
-    if (!self_) return;
-    const auto alive = shared_from_this();
-    try {
-      child_ = ChildProcess::start(loop(), std::move(start_));
-    } catch (const LoopExit&) {
-      fail(std::current_exception());
-      throw;
-    } catch (...) {
-      fail(std::current_exception());
-    }
-  }
-
-  void made() {
-    if (!self_) return;
-    const auto alive = shared_from_this();
-    release();
-    auto protocol = child_->get_protocol();
-    result_.try_set_result(Subprocess<>{std::move(child_), std::move(protocol)});
-  }
-
-  void fail(std::exception_ptr error) {
-    release();
-    if (!result_.done()) result_.set_exception(std::move(error));
-  }
-
-  void give_up() {
-    if (!self_) return;
-    const auto alive = shared_from_this();
-    release();
-    if (child_) std::exchange(child_, nullptr)->close();
-  }
-
-  void on_loop_close() override { release(); }
-
-  void release() {
-    leave_loop();
-    self_.reset();
+  void start() override {
+    attempt([this] {
+      start_.made = when_made();
+      const auto child = ChildProcess::start(loop(), std::move(start_));
+      if (!under_way()) return child->close();  // cancelled by the factory
+      pair_ = {child, child->get_protocol()};
+    });
   }
 
   ChildStart start_;
-  Future<Subprocess<>> result_;
-  std::shared_ptr<ProcessCreation> self_;  // until done
-  std::shared_ptr<ChildProcess> child_;
 };
 
 }  // namespace
@@ -377,7 +326,7 @@ Future<Subprocess<>> subprocess_exec(EventLoop& loop, SubprocessProtocolFactory 
       throw std::invalid_argument("subprocess_exec: a negative descriptor");
     }
   }
-  return std::make_shared<ProcessCreation>(
+  return std::make_shared<ProcessOpening>(
              loop, ChildStart{std::move(factory), std::move(arguments), std::move(options), {}})
       ->begin();
 }

@@ -2,6 +2,7 @@
 #include "happy_eyeballs.h"
 #include "listen_socket.h"
 #include "look_ups.h"
+#include "opening.h"
 #include "stream_transport.h"
 
 #include <ferry/protocol_layer.h>
@@ -28,43 +29,22 @@ struct ConnectPlan {
   Duration timeout{};
 };
 
-/// From the call of create_connection and its kin until its future is done. Owns itself that long.
-class ConnectOperation final : public std::enable_shared_from_this<ConnectOperation>,
-                               private LoopResource {
+class ConnectionOpening final : public Opening<Connection<>> {
  public:
-  ConnectOperation(EventLoop& loop, ConnectPlan plan)
-      : LoopResource(loop, Kind::operation),
-        plan_(std::move(plan)),
-        result_(loop),
-        timeout_(loop, [this] { time_out(); }) {}
-
-  static Future<Connection<>> begin(EventLoop& loop, ConnectPlan plan) {
-    const auto operation = std::make_shared<ConnectOperation>(loop, std::move(plan));
-    operation->begin();
-    return operation->result_;
+  ConnectionOpening(EventLoop& loop, ConnectPlan plan)
+      : Opening(loop), plan_(std::move(plan)), timeout_(loop, [this] { time_out(); }) {
+    if (plan_.timeout > Duration::zero()) timeout_.set(plan_.timeout);
   }
 
  private:
-  void begin() {
-    const std::weak_ptr<ConnectOperation> weak = weak_from_this();
-    if (!plan_.queries.empty()) {
-      look_ups_.emplace(loop(), plan_.queries,
-                        [this](LookUps::Result found) { resolved(std::move(found)); });
-    } else {
-      // Not from inside the caller's call: the factory and failures come from the loop.
-      loop().call_soon([weak] {
-        if (const auto operation = weak.lock()) operation->begin_without_look_up();
-      });
-    }
-    if (plan_.timeout > Duration::zero()) timeout_.set(plan_.timeout);
-    self_ = shared_from_this();
-    result_.set_cancel_hook([weak] {
-      if (const auto operation = weak.lock()) operation->give_up();
-    });
+  bool look_up() override {
+    if (plan_.queries.empty()) return false;
+    look_ups_.emplace(loop(), plan_.queries,
+                      [this](LookUps::Result found) { resolved(std::move(found)); });
+    return true;
   }
 
-  void begin_without_look_up() {
-    if (!self_) return;
+  void start() override {
     if (!plan_.socket) return race({plan_.address}, {});
     const IoResult adopted = loop().kernel().adopt(plan_.socket.get());
     if (!adopted.ok()) return fail(IoError({adopted.code(), "fcntl", {}}));
@@ -99,62 +79,41 @@ class ConnectOperation final : public std::enable_shared_from_this<ConnectOperat
 
   /// Makes the protocol and the transport.
   void establish(Socket socket, const Address& peer) {
-    const auto alive = shared_from_this();
     remote_ = peer;
     set_no_delay(loop().kernel(), socket.get(), peer);
-    std::shared_ptr<Protocol> attached;
-    Function<void()> made;
-    try {
-      protocol_ = plan_.factory();
-      attached = protocol_;
+    attempt([&] {
+      pair_.protocol = plan_.factory();
+      std::shared_ptr<Protocol> attached = pair_.protocol;
       if (attached && plan_.wrap) attached = plan_.wrap(std::move(attached));
       if (!attached) throw std::logic_error("the protocol factory gave no protocol");
-      made = expect_made(*attached);
-    } catch (const LoopExit&) {
-      fail(std::current_exception());
-      throw;
-    } catch (...) {
-      return fail(std::current_exception());
-    }
-    if (!self_) return;  // cancelled by the factory
-    try {
-      transport_ = StreamTransport::start(loop(), {std::move(socket), std::move(attached), peer,
-                                                   /*clients=*/nullptr, std::move(made)});
-    } catch (const std::system_error&) {
-      fail(std::current_exception());
-    }
+      Function<void()> made = expect_made(*attached);
+      if (!under_way()) return;  // cancelled by the factory
+      pair_.transport =
+          StreamTransport::start(loop(), {std::move(socket), std::move(attached), peer,
+                                          /*clients=*/nullptr, std::move(made)});
+    });
   }
 
   /// Has `made` called when the application's protocol has heard connection_made: by the layer
   /// between it and the transport, if there is one, else by what is returned, for the transport.
   Function<void()> expect_made(Protocol& attached) {
     ProtocolLayer* const layer = attached.as_layer();
-    if (!layer) {
-      return [weak = weak_from_this()] {
-        if (const auto operation = weak.lock()) operation->made();
-      };
-    }
-    layer->when_made(plan_.host, [weak = weak_from_this()](std::exception_ptr failure,
-                                                           std::shared_ptr<Transport> transport) {
-      const auto operation = weak.lock();
-      if (!operation || !operation->self_) return;
-      if (failure) return operation->fail(std::move(failure));
-      operation->transport_ = std::move(transport);
-      operation->made();
-    });
+    if (!layer) return when_made();
+    layer->when_made(plan_.host,
+                     [weak = weak_from_this(), this](std::exception_ptr failure,
+                                                     std::shared_ptr<Transport> transport) {
+                       const auto alive = weak.lock();
+                       if (!alive || !under_way()) return;
+                       if (failure) return fail(std::move(failure));
+                       pair_.transport = std::move(transport);
+                       made();
+                     });
     return nullptr;
-  }
-
-  void made() {
-    if (!self_) return;
-    const auto alive = shared_from_this();
-    release();
-    result_.try_set_result(Connection<>{std::move(transport_), std::move(protocol_)});
   }
 
   void time_out() {
     const Address address = race_ && remote_.empty() ? race_->latest() : remote_;
-    abandon(std::make_exception_ptr(
+    give_up(std::make_exception_ptr(
         TimeoutError(look_ups_ && !race_ ? "resolve" : "connect", address)));
   }
 
@@ -162,48 +121,20 @@ class ConnectOperation final : public std::enable_shared_from_this<ConnectOperat
   void fail(const E& error) {
     fail(std::make_exception_ptr(error));
   }
-  void fail(std::exception_ptr error) {
-    const auto alive = shared_from_this();
-    release();
-    if (!result_.done()) result_.set_exception(std::move(error));
-  }
+  using Opening::fail;
 
-  /// Fails with `error` and ends the transport, if there is one already.
-  void abandon(std::exception_ptr error) {
-    const auto alive = shared_from_this();
-    const std::shared_ptr<Transport> transport = std::move(transport_);
-    fail(std::move(error));
-    if (transport) transport->abort();
-  }
-
-  void give_up() {
-    if (!self_) return;
-    const auto alive = shared_from_this();
-    release();
-    if (transport_) std::exchange(transport_, nullptr)->abort();
-  }
-
-  void on_loop_close() override { release(); }
-
-  /// Ends everything that is under way but the transport, and this as an operation of the loop.
-  void release() {
-    leave_loop();
+  void let_go() override {
     timeout_.cancel();
     look_ups_.reset();
     race_.reset();
     plan_.socket.reset();
-    self_.reset();
   }
 
   ConnectPlan plan_;
-  Future<Connection<>> result_;
-  std::shared_ptr<ConnectOperation> self_;  // until done
   Timer timeout_;
   std::optional<LookUps> look_ups_;
   std::optional<ConnectRace> race_;
   Address remote_;
-  std::shared_ptr<Protocol> protocol_;
-  std::shared_ptr<Transport> transport_;
 };
 
 /// Throws std::invalid_argument if `good` is not true.
@@ -256,7 +187,7 @@ Future<Connection<>> create_connection(EventLoop& loop, ProtocolFactory factory,
           query_for(options.local_host, options.local_port, options.family, AI_PASSIVE));
     }
   }
-  return ConnectOperation::begin(loop, std::move(plan));
+  return std::make_shared<ConnectionOpening>(loop, std::move(plan))->begin();
 }
 
 Future<Connection<>> create_unix_connection(EventLoop& loop, ProtocolFactory factory,
@@ -279,7 +210,7 @@ Future<Connection<>> create_unix_connection(EventLoop& loop, ProtocolFactory fac
   } else {
     plan.address = Address::unix_path(options.path);
   }
-  return ConnectOperation::begin(loop, std::move(plan));
+  return std::make_shared<ConnectionOpening>(loop, std::move(plan))->begin();
 }
 
 Future<Connection<>> connect_accepted_socket(EventLoop& loop, ProtocolFactory factory, int fd,
@@ -292,7 +223,7 @@ Future<Connection<>> connect_accepted_socket(EventLoop& loop, ProtocolFactory fa
   check_stream_type(loop.kernel(), fd);
   plan.factory = std::move(factory);
   plan.wrap = std::move(wrap);
-  return ConnectOperation::begin(loop, std::move(plan));
+  return std::make_shared<ConnectionOpening>(loop, std::move(plan))->begin();
 }
 
 }  // namespace ferry

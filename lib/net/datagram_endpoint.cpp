@@ -1,5 +1,6 @@
 #include "datagram_socket.h"
 #include "look_ups.h"
+#include "opening.h"
 
 #include <netdb.h>
 #include <sys/socket.h>
@@ -17,26 +18,16 @@ void check(bool good, const char* complaint) {
   if (!good) throw std::invalid_argument(std::string("create_datagram_endpoint: ") + complaint);
 }
 
-/// From the call of create_datagram_endpoint until its future is done. Owns itself that long.
-class DatagramCreation final : public std::enable_shared_from_this<DatagramCreation>,
-                               private LoopResource {
+class DatagramOpening final : public Opening<DatagramEndpoint<>> {
  public:
-  DatagramCreation(EventLoop& loop, DatagramProtocolFactory factory, DatagramOptions options,
-                   Socket socket)
-      : LoopResource(loop, Kind::operation),
+  DatagramOpening(EventLoop& loop, DatagramProtocolFactory factory, DatagramOptions options,
+                  Socket socket)
+      : Opening(loop),
         factory_(std::move(factory)),
         options_(std::move(options)),
-        socket_(std::move(socket)),
-        result_(loop) {}
+        socket_(std::move(socket)) {}
 
-  static Future<DatagramEndpoint<>> begin(EventLoop& loop, DatagramProtocolFactory factory,
-                                          DatagramOptions options, Socket socket) {
-    const auto creation = std::make_shared<DatagramCreation>(loop, std::move(factory),
-                                                             std::move(options), std::move(socket));
-    creation->begin();
-    return creation->result_;
-  }
-
+ private:
   bool has_local() const {
     return !options_.local_host.empty() || options_.local_port != 0 || !options_.local_path.empty();
   }
@@ -45,7 +36,6 @@ class DatagramCreation final : public std::enable_shared_from_this<DatagramCreat
            !options_.remote_path.empty();
   }
 
- private:
   /// What one try to open the socket goes by; empty addresses are left out.
   struct Names {
     int family = AF_UNSPEC;
@@ -53,26 +43,16 @@ class DatagramCreation final : public std::enable_shared_from_this<DatagramCreat
     Address remote{};
   };
 
-  void begin() {
-    const std::weak_ptr<DatagramCreation> weak = weak_from_this();
-    self_ = shared_from_this();
-    result_.set_cancel_hook([weak] {
-      if (const auto creation = weak.lock()) creation->give_up();
-    });
+  bool look_up() override {
     std::vector<ResolveQuery> queries;
     if (options_.family != AF_UNIX && !socket_) {
       if (has_local()) queries.push_back(query(options_.local_host, options_.local_port, true));
       if (has_remote()) queries.push_back(query(options_.remote_host, options_.remote_port, false));
     }
-    if (!queries.empty()) {
-      look_ups_.emplace(loop(), queries,
-                        [this](LookUps::Result found) { resolved(std::move(found)); });
-      return;
-    }
-    loop().call_soon([weak] {
-      const auto creation = weak.lock();
-      if (creation && creation->self_) creation->open_without_look_up();
-    });
+    if (queries.empty()) return false;
+    look_ups_.emplace(loop(), queries,
+                      [this](LookUps::Result found) { resolved(std::move(found)); });
+    return true;
   }
 
   ResolveQuery query(const std::string& host, std::uint16_t port, bool local) const {
@@ -86,7 +66,7 @@ class DatagramCreation final : public std::enable_shared_from_this<DatagramCreat
     return query;
   }
 
-  void open_without_look_up() {
+  void start() override {
     if (socket_) return take_socket();
     Names names;
     names.family = options_.family;
@@ -182,68 +162,32 @@ class DatagramCreation final : public std::enable_shared_from_this<DatagramCreat
 
   /// Makes the protocol and the transport.
   void establish(Socket socket, Address remote, bool connected, SocketFile file) {
-    const auto alive = shared_from_this();
-    try {
-      protocol_ = factory_();
-      if (!protocol_) throw std::logic_error("the protocol factory gave no protocol");
-      if (!self_) return;  // cancelled by the factory
+    attempt([&] {
+      pair_.protocol = factory_();
+      if (!pair_.protocol) throw std::logic_error("the protocol factory gave no protocol");
+      if (!under_way()) return;  // cancelled by the factory
       DatagramStart start;
       start.socket = std::move(socket);
-      start.protocol = protocol_;
+      start.protocol = pair_.protocol;
       start.remote = std::move(remote);
       start.connected = connected;
       start.receive_info = options_.receive_info;
       start.segmentation = options_.segmentation;
       start.file = std::move(file);
-      start.made = [weak = weak_from_this()] {
-        if (const auto creation = weak.lock()) creation->made();
-      };
-      transport_ = DatagramSocket::start(loop(), std::move(start));
-    } catch (const LoopExit&) {
-      fail(std::current_exception());
-      throw;
-    } catch (...) {
-      fail(std::current_exception());
-    }
+      start.made = when_made();
+      pair_.transport = DatagramSocket::start(loop(), std::move(start));
+    });
   }
 
-  void made() {
-    if (!self_) return;
-    const auto alive = shared_from_this();
-    release();
-    result_.try_set_result(DatagramEndpoint<>{std::move(transport_), std::move(protocol_)});
-  }
-
-  void fail(std::exception_ptr error) {
-    const auto alive = shared_from_this();
-    release();
-    if (!result_.done()) result_.set_exception(std::move(error));
-  }
-
-  void give_up() {
-    if (!self_) return;
-    const auto alive = shared_from_this();
-    release();
-    if (transport_) std::exchange(transport_, nullptr)->abort();
-  }
-
-  void on_loop_close() override { release(); }
-
-  void release() {
-    leave_loop();
+  void let_go() override {
     look_ups_.reset();
     socket_.reset();
-    self_.reset();
   }
 
   DatagramProtocolFactory factory_;
   DatagramOptions options_;
   Socket socket_;
-  Future<DatagramEndpoint<>> result_;
-  std::shared_ptr<DatagramCreation> self_;  // until done
   std::optional<LookUps> look_ups_;
-  std::shared_ptr<DatagramProtocol> protocol_;
-  std::shared_ptr<DatagramTransport> transport_;
 };
 
 void check_socket(EventLoop& loop, const DatagramOptions& o, bool named) {
@@ -269,8 +213,9 @@ Future<DatagramEndpoint<>> create_datagram_endpoint(EventLoop& loop,
   check(!(ip && paths), "hosts or ports, and paths as well");
   if (o.socket >= 0) {
     check_socket(loop, o, ip || paths);
-    return DatagramCreation::begin(loop, std::move(factory), std::move(options),
-                                   Socket(loop.kernel(), o.socket));
+    return std::make_shared<DatagramOpening>(loop, std::move(factory), std::move(options),
+                                             Socket(loop.kernel(), o.socket))
+        ->begin();
   }
   if (paths && o.family == AF_UNSPEC) o.family = AF_UNIX;
   check(!paths || o.family == AF_UNIX, "paths, and the family is not of unix sockets");
@@ -278,7 +223,8 @@ Future<DatagramEndpoint<>> create_datagram_endpoint(EventLoop& loop,
   check(ip || o.family != AF_UNSPEC, "neither an address nor a family");
   check(o.family == AF_UNSPEC || o.family == AF_INET || o.family == AF_INET6 || o.family == AF_UNIX,
         "an unknown family");
-  return DatagramCreation::begin(loop, std::move(factory), std::move(options), {});
+  return std::make_shared<DatagramOpening>(loop, std::move(factory), std::move(options), Socket())
+      ->begin();
 }
 
 }  // namespace ferry

@@ -22,6 +22,7 @@ LAYERS = {
     "net": ["net", "loop", "base"],
     "tls": ["tls", "net", "loop", "base"],
     "task": ["task", "loop", "base"],
+    "streams": ["streams", "tls", "net", "task", "loop", "base"],
     "testing": ["testing", "net", "loop", "base"],
 }
 SOURCE = {".h", ".cpp", ".c"}

@@ -2,6 +2,8 @@
 
 #include "loop_suite.h"
 
+#include <ferry/thread_loop.h>
+
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -289,6 +291,28 @@ TEST_P(Run, C0029_TinySleepsDoNotSpin) {
   if (simulated()) {
     EXPECT_LE(sim().stats().turns - sim_before, 40U);
   }
+}
+
+TEST_P(Run, TheEventLoopOfAThreadIsTheOneThatRunsElseTheOneThatWasSet) {
+  EXPECT_THROW(get_event_loop(), std::logic_error);
+  {
+    EventLoop other;
+    set_event_loop(&other);
+    EXPECT_EQ(&get_event_loop(), &other);
+    std::thread([] { EXPECT_THROW(get_event_loop(), std::logic_error); }).join();
+    EventLoop* inside = nullptr;
+    loop().call_soon([&inside] { inside = &get_event_loop(); });
+    tick();
+    EXPECT_EQ(inside, &loop());
+    other.close();
+    EXPECT_EQ(&get_event_loop(), &other);
+  }
+  EXPECT_THROW(get_event_loop(), std::logic_error);  // it is gone, and was forgotten
+  set_event_loop(&loop());
+  { EventLoop another; }
+  EXPECT_EQ(&get_event_loop(), &loop());
+  set_event_loop(nullptr);
+  EXPECT_THROW(get_event_loop(), std::logic_error);
 }
 
 TEST_P(RunReal, AnIdleLoopUsesNoCpu) {

@@ -150,6 +150,38 @@ TEST_F(SubprocessLife, C0622_CancellingDuringTheStartKillsAndReaps) {
   }
 }
 
+TEST_F(SubprocessLife, AFactoryThatCancelsLeavesNoChild) {
+  auto protocol = make();
+  Future<Subprocess<>> future;
+  future = subprocess_exec(loop(), SubprocessProtocolFactory([&] {
+                             future.cancel();
+                             return std::shared_ptr<SubprocessProtocol>(protocol);
+                           }),
+                           {"sleep", "600"});
+  run_until([&] { return future.done(); });
+  EXPECT_TRUE(future.cancelled());
+  run_until([&] { return loop().stats().transports == 0; });
+  EXPECT_EQ(loop().stats().operations, 0u);
+}
+
+TEST_F(SubprocessLife, TheFutureGivesWhatTheFactoryMadeAlsoIfItIsReplacedAtOnce) {
+  class Replacing : public RecordingProcess {
+   public:
+    void connection_made(std::shared_ptr<SubprocessTransport> t) override {
+      RecordingProcess::connection_made(t);
+      transport->set_protocol(std::make_shared<SubprocessProtocol>());
+    }
+  };
+  auto protocol = std::make_shared<Replacing>();
+  auto future = subprocess_shell(
+      loop(), [&] { return protocol; }, "exit 3");
+  run_until([&] { return future.done(); });
+  EXPECT_EQ(future.result().protocol, protocol);
+  run_until([&] { return loop().stats().transports == 0; });
+  EXPECT_EQ(protocol->transport->get_returncode(), 3);
+  protocol->transport.reset();
+}
+
 TEST_F(SubprocessLife, C0626_SignalsToADeadChildDoNothingAndAfterTheEndAreAnError) {
   Child child = shell("read go");
   child.transport->get_pipe_transport(0)->write("\n");

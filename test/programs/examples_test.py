@@ -63,6 +63,26 @@ class Echo(ExampleTest):
         self.assertEqual(server.wait(), 0)
 
 
+class CoroutineEcho(ExampleTest):
+    def test_TheReadmeShowsItsCoroutineAsItIs(self):
+        root = pathlib.Path(__file__).parents[2]
+        source = (root / 'examples/coroutine_echo.cpp').read_text()
+        coroutine = source[source.index('ferry::Coro<> echo('):source.index('int main')]
+        self.assertIn(f'```cpp\n{coroutine.rstrip()}\n```\n', (root / 'README.md').read_text())
+
+    def test_TheServerSendsBackWhatItGets(self):
+        server, port = self.serve('coroutine_echo')
+        peer = self.connect(port)
+        data = bytes(range(256)) * 4096
+        sending = self.in_thread(peer.sendall, data)
+        self.assertEqual(receive(peer, len(data)), data)
+        sending()
+        peer.shutdown(socket.SHUT_WR)
+        self.assertEqual(receive_all(peer), b'')
+        server.signal(signal.SIGINT)
+        self.assertEqual(server.wait(), 0)
+
+
 class UdpEcho(ExampleTest):
     def test_TheServerSendsDatagramsBack(self):
         server, port = self.serve('udp_echo')

@@ -215,6 +215,11 @@ TEST_P(Coros, AMovedOneIsStillTheSameCall) {
 }
 
 static_assert(is_coro_v<Coro<int>> && is_coro_v<Coro<>> && !is_coro_v<Task<int>>);
+using CoroFunction = Coro<int>(const std::string&);
+static_assert(is_coroutine_function_v<CoroFunction, std::string> &&
+              is_coroutine_function_v<Coro<> (*)()> &&
+              !is_coroutine_function_v<CoroFunction, int> && !is_coroutine_function_v<int()> &&
+              !is_coroutine_function_v<Coro<int>>);
 static_assert(is_future_v<Task<int>> && is_future_v<Future<void>> && !is_future_v<Coro<int>>);
 static_assert(!std::is_copy_constructible_v<Coro<int>>);
 

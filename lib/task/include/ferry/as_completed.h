@@ -91,5 +91,13 @@ AsCompleted<Task<T>> as_completed(std::vector<Coro<T>> coros,
   for (Coro<T>& coro : coros) tasks.push_back(create_task(std::move(coro)));
   return {std::move(tasks), timeout};
 }
+template <AwaitableObject A>
+AsCompleted<Task<AwaitResult<A>>> as_completed(std::vector<A> awaitables,
+                                               std::optional<Duration> timeout = {}) {
+  std::vector<Task<AwaitResult<A>>> tasks;
+  tasks.reserve(awaitables.size());
+  for (A& each : awaitables) tasks.push_back(create_task(std::move(each)));
+  return {std::move(tasks), timeout};
+}
 
 }  // namespace ferry

@@ -4,6 +4,7 @@
 #include <ferry/as_completed.h>     // IWYU pragma: export
 #include <ferry/async_context.h>    // IWYU pragma: export
 #include <ferry/async_generator.h>  // IWYU pragma: export
+#include <ferry/awaitable.h>        // IWYU pragma: export
 #include <ferry/barrier.h>          // IWYU pragma: export
 #include <ferry/condition.h>        // IWYU pragma: export
 #include <ferry/event.h>            // IWYU pragma: export

@@ -84,6 +84,8 @@ class [[nodiscard]] AsyncGenerator {
 
   class [[nodiscard]] Next {
    public:
+    using TaskAwaiter = void;
+
     explicit Next(Handle generator) noexcept : generator_(generator) {}
     bool await_ready() const noexcept { return !generator_ || generator_.promise().ended(); }
     template <class Promise>

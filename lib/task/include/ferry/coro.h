@@ -17,6 +17,23 @@ template <class T>
 class Coro;
 template <class T>
 class CoroAwaiter;
+class Suspension;
+
+/// What a coroutine of ferry can wait with: an awaiter that derives from Suspension, so that the
+/// task knows what it waits for; or one made of such, which says so by `using TaskAwaiter = void`
+/// and passes await_suspend on. Any other would suspend a coroutine that nobody resumes as the
+/// step of a task, and does not compile.
+template <class A>
+concept TaskAwaiter = std::is_base_of_v<Suspension, A> || requires {
+  typename A::TaskAwaiter;
+};
+
+/// For the library: an await that is to count as standing at another place.
+template <class A>
+struct AwaitedAt {
+  A& awaitable;
+  SourceLocation where;
+};
 
 /// An awaiter by reference: g++ 12 would move one that await_transform hands through.
 template <class Awaiter>
@@ -59,14 +76,26 @@ class CoroPromiseBase {
     where_ = where;
     return CoroAwaiter<T>(std::move(coro));
   }
-  template <class Awaitable>
-  auto await_transform(Awaitable&& awaitable, SourceLocation where = SourceLocation::current()) {
+  template <class A>
+  auto await_transform(A&& awaitable, SourceLocation where = SourceLocation::current()) {
     where_ = where;
     if constexpr (requires { awaitable.await_ready(); }) {
-      return AwaiterRef<std::remove_reference_t<Awaitable>>(awaitable);
+      check_awaiter<A>();
+      return AwaiterRef<std::remove_reference_t<A>>(awaitable);
+    } else if constexpr (requires { static_cast<A&&>(awaitable).operator co_await(); }) {
+      check_awaiter<decltype(static_cast<A&&>(awaitable).operator co_await())>();
+      return static_cast<A&&>(awaitable).operator co_await();
+    } else if constexpr (requires { operator co_await(static_cast<A&&>(awaitable)); }) {
+      check_awaiter<decltype(operator co_await(static_cast<A&&>(awaitable)))>();
+      return operator co_await(static_cast<A&&>(awaitable));
     } else {
-      return operator co_await(static_cast<Awaitable&&>(awaitable));
+      static_assert(TaskAwaiter<std::remove_cvref_t<A>>,
+                    "this cannot be awaited; a Coro can, once: `co_await std::move(coro)`");
     }
+  }
+  template <class A>
+  auto await_transform(AwaitedAt<A>&& at) {
+    return await_transform(std::move(at.awaitable), at.where);
   }
 
   static void* operator new(std::size_t size) { return FramePool::allocate(size); }
@@ -111,6 +140,13 @@ class CoroPromiseBase {
   }
 
  private:
+  template <class A>
+  static constexpr void check_awaiter() noexcept {
+    static_assert(TaskAwaiter<std::remove_cvref_t<A>>,
+                  "co_await of a foreign awaiter in a ferry coroutine: nothing would resume the "
+                  "task. Derive it from ferry::Suspension, or have it complete a ferry::Future");
+  }
+
   std::coroutine_handle<> awaited_by_;
   std::exception_ptr exception_;
   const CoroPromiseBase* awaits_ = nullptr;
@@ -205,6 +241,8 @@ inline Coro<void> CoroPromise<void>::get_return_object() noexcept {
 template <class T>
 class CoroAwaiter {
  public:
+  using TaskAwaiter = void;
+
   explicit CoroAwaiter(Coro<T> callee) noexcept : callee_(std::move(callee)) {}
 
   bool await_ready() const noexcept { return false; }
@@ -228,5 +266,12 @@ template <class T>
 inline constexpr bool is_coro_v = false;
 template <class T>
 inline constexpr bool is_coro_v<Coro<T>> = true;
+/// True for what gives a Coro when it is called with `Args`. (asyncio.iscoroutinefunction)
+template <class F, class... Args>
+inline constexpr bool is_coroutine_function_v = false;
+template <class F, class... Args>
+requires std::invocable<F, Args...>
+inline constexpr bool is_coroutine_function_v<F, Args...> =
+    is_coro_v<std::invoke_result_t<F, Args...>>;
 
 }  // namespace ferry

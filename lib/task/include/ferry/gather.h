@@ -93,24 +93,8 @@ class GatherCell final : public FutureCell<Results>, public GatherCore {
 
 namespace detail {
 
-template <class T>
-struct FutureValue;
-template <class T>
-struct FutureValue<Future<T>> {
-  using Type = T;
-};
-template <class T>
-struct FutureValue<Task<T>> {
-  using Type = T;
-};
-template <class T>
-struct FutureValue<Coro<T>> {
-  using Type = T;
-};
 template <class A>
-using ValueOf = typename FutureValue<std::remove_cvref_t<A>>::Type;
-template <class A>
-using StoredOf = typename Outcome<ValueOf<A>>::Value;
+using ValueOf = AwaitResult<A>;
 
 /// A copy: others may hold the future too, and look at it later.
 template <class T>
@@ -203,34 +187,30 @@ std::vector<Future<ValueOf<A>>> as_futures(std::vector<A> awaitables) {
 
 }  // namespace detail
 
-/// Anything that gather, wait_for and their kin take: a Coro, which becomes a task, a Task or a
-/// Future.
-template <class A>
-concept Gatherable = is_coro_v<std::remove_cvref_t<A>> || is_future_v<std::remove_cvref_t<A>>;
-
-/// Runs all at once; done with all their values, in the order of the arguments (Nothing for void).
-/// The first that fails ends it with its exception, and the others run on. Cancelling it cancels
-/// all, and it ends with CancelledError when they have all ended. A future given twice runs once.
-/// Values are copied out of futures, or moved if they cannot be copied.
+/// Runs all at once: futures as they are, what else can be awaited as a new task. Done with all
+/// their values, in the order of the arguments (Nothing for void). The first that fails ends it
+/// with its exception, and the others run on. Cancelling it cancels all, and it ends with
+/// CancelledError when they have all ended. A future given twice runs once. Values are copied out
+/// of futures, or moved if they cannot be copied.
 /// https://docs.python.org/3/library/asyncio-task.html#asyncio.gather
-template <Gatherable... A>
+template <Awaitable... A>
 auto gather(A... awaitables) {
   // Braces: from left to right, as the tasks are to start.
   return detail::gather_tuple<false>(
       std::tuple<Future<detail::ValueOf<A>>...>{ensure_future(std::move(awaitables))...});
 }
 /// The same, but failures are results; never fails itself, unless it is cancelled.
-template <Gatherable... A>
+template <Awaitable... A>
 auto gather(ReturnExceptions, A... awaitables) {
   return detail::gather_tuple<true>(
       std::tuple<Future<detail::ValueOf<A>>...>{ensure_future(std::move(awaitables))...});
 }
 /// Of any number of one type: a vector.
-template <Gatherable A>
+template <Awaitable A>
 auto gather(std::vector<A> awaitables) {
   return detail::gather_vector<false>(detail::as_futures(std::move(awaitables)));
 }
-template <Gatherable A>
+template <Awaitable A>
 auto gather(ReturnExceptions, std::vector<A> awaitables) {
   return detail::gather_vector<true>(detail::as_futures(std::move(awaitables)));
 }

@@ -39,6 +39,8 @@ class [[nodiscard]] ScopedLock {
 template <class Lockable, class Acquire>
 class [[nodiscard]] ScopedAcquire {
  public:
+  using TaskAwaiter = void;
+
   explicit ScopedAcquire(Lockable& lockable) : lockable_(lockable), acquire_(lockable) {}
   bool await_ready() { return acquire_.await_ready(); }
   void await_suspend(std::coroutine_handle<> coroutine) { acquire_.await_suspend(coroutine); }

@@ -135,6 +135,8 @@ class Queue final : public QueueBase {
   /// is never lost to a getter that is cancelled.
   class [[nodiscard]] Get {
    public:
+    using TaskAwaiter = void;
+
     explicit Get(Queue& queue) noexcept : queue_(queue) {}
     bool await_ready() { return !queue_.items_empty(); }
     template <class Promise>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ferry/task.h>
+#include <ferry/thread_loop.h>
 
 #include <memory>
 #include <optional>

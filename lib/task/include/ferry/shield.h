@@ -35,5 +35,9 @@ template <class T>
 Future<T> shield(Coro<T> work) {
   return shield(Future<T>(create_task(std::move(work))));
 }
+template <AwaitableObject A>
+Future<AwaitResult<A>> shield(A work) {
+  return shield(as_coro(std::move(work)));
+}
 
 }  // namespace ferry

@@ -15,6 +15,7 @@ namespace ferry {
 class [[nodiscard]] Sleep : public Suspension {
  public:
   explicit Sleep(Duration delay) noexcept : delay_(delay) {}
+  Sleep(Sleep&& other) noexcept : Suspension(std::move(other)), delay_(other.delay_) {}
 
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> coroutine);

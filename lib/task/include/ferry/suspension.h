@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cassert>
 #include <coroutine>
 #include <string_view>
 
@@ -11,7 +12,8 @@ class TaskCore;
 /// For those who write awaitables: what a task is waiting for. An awaiter derives from it, calls
 /// `suspend` in await_suspend, has `wake` called by whoever ends the wait, and calls `resumed`
 /// first thing in await_resume. It lives in the frame of the coroutine that awaits, and is
-/// destroyed with it if the loop closes: then it must take itself off all lists.
+/// destroyed with it if the loop closes: then it must take itself off all lists. It may be moved
+/// until it is awaited, if the class that derives from it lets it (`create_task(lock.acquire())`).
 class Suspension {
  public:
   Suspension() = default;
@@ -25,6 +27,10 @@ class Suspension {
   virtual FutureState* awaited() const noexcept { return nullptr; }
 
  protected:
+  Suspension(Suspension&& other) noexcept {
+    assert(!other.task_);  // else others have its address
+    static_cast<void>(other);
+  }
   ~Suspension() = default;
 
   /// Makes the current task wait. Throws std::logic_error if there is none.

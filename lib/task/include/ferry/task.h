@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ferry/await_future.h>
+#include <ferry/awaitable.h>
 #include <ferry/coro.h>
 #include <ferry/task_core.h>
 
@@ -124,7 +125,19 @@ Task<T> create_task(EventLoop& loop, Coro<T> coro, const TaskOptions& options = 
   return Task<T>(loop, std::move(coro), options, where);
 }
 
-/// A future as it is; a coroutine as a task of the running loop.
+/// Of anything else that can be awaited: `create_task(queue.get())`.
+template <AwaitableObject A>
+Task<AwaitResult<A>> create_task(A awaitable, const TaskOptions& options = {},
+                                 SourceLocation where = SourceLocation::current()) {
+  return create_task(as_coro(std::move(awaitable), where), options, where);
+}
+template <AwaitableObject A>
+Task<AwaitResult<A>> create_task(EventLoop& loop, A awaitable, const TaskOptions& options = {},
+                                 SourceLocation where = SourceLocation::current()) {
+  return create_task(loop, as_coro(std::move(awaitable), where), options, where);
+}
+
+/// A future as it is; a coroutine, or what else can be awaited, as a task of the running loop.
 template <class T>
 Future<T> ensure_future(Future<T> future) {
   return future;
@@ -136,6 +149,10 @@ Task<T> ensure_future(Task<T> task) {
 template <class T>
 Task<T> ensure_future(Coro<T> coro, SourceLocation where = SourceLocation::current()) {
   return create_task(std::move(coro), {}, where);
+}
+template <AwaitableObject A>
+Task<AwaitResult<A>> ensure_future(A awaitable, SourceLocation where = SourceLocation::current()) {
+  return create_task(as_coro(std::move(awaitable), where), {}, where);
 }
 
 /// The task that runs; null in a plain callback. Throws std::logic_error if no loop runs.
@@ -158,12 +175,10 @@ T run_until_complete(EventLoop& loop, Coro<T> coro,
     throw;
   }
 }
-
-template <class T>
-inline constexpr bool is_future_v = false;
-template <class T>
-inline constexpr bool is_future_v<Future<T>> = true;
-template <class T>
-inline constexpr bool is_future_v<Task<T>> = true;
+template <AwaitableObject A>
+AwaitResult<A> run_until_complete(EventLoop& loop, A awaitable,
+                                  SourceLocation where = SourceLocation::current()) {
+  return run_until_complete(loop, as_coro(std::move(awaitable), where), where);
+}
 
 }  // namespace ferry

@@ -31,6 +31,12 @@ class TaskGroup {
     add(task);
     return task;
   }
+  /// Of anything else that can be awaited.
+  template <AwaitableObject A>
+  Task<AwaitResult<A>> create_task(A awaitable, const TaskOptions& options = {},
+                                   SourceLocation where = SourceLocation::current()) {
+    return create_task(as_coro(std::move(awaitable), where), options, where);
+  }
   /// Ends it early, without an error: the body and all tasks are cancelled. Idempotent; nothing
   /// after the end. Before `run`: its body never waits.
   void cancel();

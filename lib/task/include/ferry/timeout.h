@@ -20,8 +20,9 @@ class Timeout {
 
   /// Runs `work` in place under the limit. A result that it has in spite of the cancellation is
   /// kept. Throws std::logic_error outside of a task, or the second time.
-  template <class T>
-  Coro<T> run(Coro<T> work) {
+  template <Awaitable A>
+  Coro<AwaitResult<A>> run(A work) {
+    using T = AwaitResult<A>;
     enter();
     std::exception_ptr failure;
     if constexpr (std::is_void_v<T>) {
@@ -69,13 +70,13 @@ class Timeout {
 };
 
 /// `co_await timeout(5s, fetch(url))`.
-template <class T>
-Coro<T> timeout(std::optional<Duration> delay, Coro<T> work) {
+template <Awaitable A>
+Coro<AwaitResult<A>> timeout(std::optional<Duration> delay, A work) {
   Timeout limit(delay);
   co_return co_await limit.run(std::move(work));
 }
-template <class T>
-Coro<T> timeout_at(std::optional<TimePoint> when, Coro<T> work) {
+template <Awaitable A>
+Coro<AwaitResult<A>> timeout_at(std::optional<TimePoint> when, A work) {
   Timeout limit(when);
   co_return co_await limit.run(std::move(work));
 }
@@ -100,15 +101,12 @@ Coro<T> wait_for(Future<T> future, std::optional<Duration> limit) {
     co_return co_await std::move(future);
   }
   Timeout timeout(limit);
-  struct Body {
-    static Coro<T> run(Future<T> awaited) { co_return co_await std::move(awaited); }
-  };
-  co_return co_await timeout.run(Body::run(std::move(future)));
+  co_return co_await timeout.run(std::move(future));
 }
-template <class T>
-Coro<T> wait_for(Coro<T> work, std::optional<Duration> limit) {
+template <Awaitable A>
+requires(!is_future_v<A>) Coro<AwaitResult<A>> wait_for(A work, std::optional<Duration> limit) {
   if (limit && *limit <= Duration::zero()) {
-    const Coro<T> gone = std::move(work);  // it never begins
+    const A gone = std::move(work);  // it never begins
     throw TimeoutError("wait_for");
   }
   Timeout timeout(limit);

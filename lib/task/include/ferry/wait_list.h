@@ -3,6 +3,7 @@
 #include <ferry/task_core.h>
 
 #include <cstddef>
+#include <utility>
 
 namespace ferry {
 
@@ -18,6 +19,7 @@ class WaitNode : public Suspension {
   bool woken() const noexcept { return woken_; }
 
  protected:
+  WaitNode(WaitNode&& other) noexcept : Suspension(std::move(other)) {}
   ~WaitNode() { unlink(); }
 
   /// Joins the end of the queue and waits.

@@ -50,7 +50,7 @@ class Verbs:
         self.loop.run_forever()
 
     def do_run_until(self, frame, rest):
-        return self.loop.run_until_complete(self.awaitable(rest))
+        return self.text(self.loop.run_until_complete(self.awaitable(rest)))
 
     def do_running(self, frame, rest):
         return self.loop.is_running()
@@ -109,7 +109,7 @@ class Verbs:
         return self.object(rest).cancelled()
 
     def do_result(self, frame, rest):
-        return self.object(rest).result()
+        return self.text(self.object(rest).result())
 
     def do_exception(self, frame, rest):
         exception = self.object(rest).exception()

@@ -73,7 +73,10 @@ void World::stuck() {
 }
 
 void World::wrong(const Text& what) const {
-  throw std::runtime_error(scenario_.file + ": " + scenario_.name + ": " + what);
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s: %s: %s\n", scenario_.file.c_str(), scenario_.name.c_str(),
+               what.c_str());
+  std::_Exit(1);  // no exception, which the script might catch
 }
 
 const Block& World::section(const Text& kind, const Text& name) const {
@@ -224,7 +227,7 @@ Coro<Flow> World::locked_block(Lockable& lockable, const Statement& statement, F
 }
 
 Coro<Flow> World::with_block(const Statement& statement, Frame& frame) {
-  return on_object(statement.rest, [&](auto& lockable) -> Coro<Flow> {
+  return on_object(expand(statement.rest, frame), [&](auto& lockable) -> Coro<Flow> {
     if constexpr (requires { lockable.scoped(); }) {
       return locked_block(lockable, statement, frame);
     } else {

@@ -45,7 +45,7 @@ class World(Verbs):
     # -- the trace
 
     def log(self, label, text):
-        self.trace.append(f'{self.loop.time():g} {label}: {text}')
+        self.trace.append(f'{self.loop.time():.0f} {label}: {text}')
 
     def handle_exception(self, loop, context):
         message = context['message']
@@ -82,10 +82,12 @@ class World(Verbs):
         self.loop.call_later(LIMIT, lambda: sys.exit(f'{self.scenario.name}: stuck'))
 
     def section(self, kind, name):
-        try:
-            return self.scenario.sections[kind, name]
-        except KeyError:
-            raise script.ScriptError(f'{self.scenario.name}: no {kind} {name}') from None
+        if (kind, name) not in self.scenario.sections:
+            self.wrong(f'no {kind} {name}')
+        return self.scenario.sections[kind, name]
+
+    def wrong(self, what):
+        script.wrong(f'{self.scenario.file}: {self.scenario.name}: {what}')
 
     # -- coroutines
 
@@ -179,7 +181,7 @@ class World(Verbs):
             return await self.block(statement.body, frame)
 
     async def block_with(self, statement, frame):
-        async with self.object(statement.rest):
+        async with self.object(self.expand(statement.rest, frame)):
             return await self.block(statement.body, frame)
 
     async def block_completed(self, statement, frame):
@@ -229,7 +231,7 @@ class World(Verbs):
     def evaluate_plain(self, statement, frame):
         verb = getattr(self, 'do_' + statement.verb, None)
         if not verb:
-            raise script.ScriptError(f'{self.scenario.file}:{statement.line}: {statement.verb}')
+            self.wrong(f'{statement.line}: {statement.verb}')
         value = verb(frame, self.expand(statement.rest, frame))
         if isinstance(value, (str, int, type(None))):
             return str(value)
@@ -268,10 +270,9 @@ class World(Verbs):
     def object(self, name):
         if name == 'self':
             return asyncio.current_task()
-        try:
-            return self.objects[name]
-        except KeyError:
-            raise script.ScriptError(f'{self.scenario.name}: no object {name}') from None
+        if name not in self.objects:
+            self.wrong(f'no object {name}')
+        return self.objects[name]
 
     def awaitable(self, text, label=None):
         """'worker(a)' is a coroutine, 'task' an object."""

@@ -46,7 +46,7 @@ def read_differences(text):
         elif re.match(r'  [-+] ', line):
             table[-1].lines.append(line.strip())
         else:
-            raise script.ScriptError(f'differences.txt: {line}')
+            script.wrong(f'differences.txt: {line}')
     return table
 
 

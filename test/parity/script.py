@@ -1,8 +1,10 @@
 """The scenarios' language: from text to statements. README.md beside this says what they mean."""
 
 import dataclasses
+import os
 import pathlib
 import re
+import sys
 
 # Statements with a block of statements below them.
 BLOCKS = {'try', 'except', 'else', 'finally', 'repeat', 'timeout', 'group', 'with', 'completed',
@@ -10,8 +12,11 @@ BLOCKS = {'try', 'except', 'else', 'finally', 'repeat', 'timeout', 'group', 'wit
 SECTIONS = {'main', 'outside', 'coro', 'callback', 'generator', 'protocol', 'on'}
 
 
-class ScriptError(Exception):
-    """The script itself is wrong."""
+def wrong(what):
+    """The script itself is wrong: no exception, which it might catch."""
+    sys.stdout.flush()
+    print(what, file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 @dataclasses.dataclass
@@ -56,7 +61,7 @@ def parse_file(path):
         indent = len(raw) - len(raw.lstrip(' '))
         where = f'{path}:{number}'
         if indent % 2:
-            raise ScriptError(f'{where}: indentation is two spaces')
+            wrong(f'{where}: indentation is two spaces')
         depth = indent // 2
         if depth == 0:
             kind, _, name = text.partition(' ')
@@ -66,13 +71,13 @@ def parse_file(path):
             elif kind in SECTIONS and scenarios:
                 key = (kind, name.strip())
                 if key in scenarios[-1].sections:
-                    raise ScriptError(f'{where}: a second {text}')
+                    wrong(f'{where}: a second {text}')
                 stack = [scenarios[-1].sections.setdefault(key, [])]
             else:
-                raise ScriptError(f'{where}: {text}')
+                wrong(f'{where}: {text}')
             continue
         if depth > len(stack):
-            raise ScriptError(f'{where}: indented too far')
+            wrong(f'{where}: indented too far')
         statement = parse_statement(number, text)
         del stack[depth:]
         stack[-1].append(statement)

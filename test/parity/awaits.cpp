@@ -159,6 +159,20 @@ const std::map<Text, World::Verb>& World::verbs() {
       {"qsize", &World::do_qsize},
       {"empty", &World::do_empty},
       {"full", &World::do_full},
+      {"reader", &World::do_reader},
+      {"feed", &World::do_feed},
+      {"feed_eof", &World::do_feed_eof},
+      {"at_eof", &World::do_at_eof},
+      {"write", &World::do_write},
+      {"write_many", &World::do_write_many},
+      {"write_eof", &World::do_write_eof},
+      {"close", &World::do_close},
+      {"abort_now", &World::do_abort_now},
+      {"is_closing", &World::do_is_closing},
+      {"pause_reading", &World::do_pause_reading},
+      {"resume_reading", &World::do_resume_reading},
+      {"limits", &World::do_limits},
+      {"port", &World::do_port},
   };
   return table;
 }
@@ -181,6 +195,17 @@ const std::map<Text, World::AwaitedVerb>& World::awaited_verbs() {
       {"put", &World::await_put},
       {"get", &World::await_get},
       {"join", &World::await_join},
+      {"read", &World::await_read},
+      {"readexactly", &World::await_readexactly},
+      {"readline", &World::await_readline},
+      {"readuntil", &World::await_readuntil},
+      {"serve", &World::await_serve},
+      {"connect", &World::await_connect},
+      {"connect_port", &World::await_connect_port},
+      {"listen", &World::await_listen},
+      {"dial", &World::await_dial},
+      {"drain", &World::await_drain},
+      {"wait_closed", &World::await_wait_closed},
   };
   return table;
 }

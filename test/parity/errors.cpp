@@ -4,6 +4,7 @@
 #include <ferry/event_loop.h>
 #include <ferry/exception_group.h>
 #include <ferry/queue.h>
+#include <ferry/stream_error.h>
 
 #include <algorithm>
 #include <typeinfo>
@@ -35,6 +36,13 @@ Described parts_of(const std::exception_ptr& exception) {
     return {"ExceptionGroup", {}};
   } catch (const TimeoutError&) {
     return {"TimeoutError", {}};
+  } catch (const std::system_error& e) {
+    return {kind_of(e.code()), {}};
+  } catch (const IncompleteReadError& e) {
+    const Text expected = e.expected() ? std::to_string(*e.expected()) : "None";
+    return {"IncompleteReadError", "\"" + e.partial() + "\" of " + expected};
+  } catch (const LimitOverrunError& e) {
+    return {"LimitOverrunError", std::to_string(e.consumed())};
   } catch (const InvalidStateError&) {
     return {"InvalidStateError", {}};
   } catch (const QueueEmpty&) {
@@ -59,6 +67,15 @@ std::exception_ptr make_error(const Text& kind, const Text& text) {
   if (kind == "SystemExit") return std::make_exception_ptr(LoopExit{std::stoi(text)});
   if (kind == "TimeoutError") return std::make_exception_ptr(TimeoutError("script"));
   return std::make_exception_ptr(RaisedError(kind, text));
+}
+
+Text kind_of(const std::error_code& error) {
+  if (error == std::errc::connection_reset) return "ConnectionResetError";
+  if (error == std::errc::connection_refused) return "ConnectionRefusedError";
+  if (error == std::errc::connection_aborted) return "ConnectionAbortedError";
+  if (error == errc::protocol_failed) return "protocol_failed";
+  if (error == std::errc::broken_pipe) return "BrokenPipeError";
+  return "OSError";
 }
 
 Text kind_of(const std::exception_ptr& exception) {

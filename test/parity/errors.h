@@ -4,6 +4,7 @@
 
 #include <exception>
 #include <stdexcept>
+#include <system_error>
 
 namespace ferry::parity {
 
@@ -24,6 +25,7 @@ class RaisedError : public std::exception {
 std::exception_ptr make_error(const Text& kind, const Text& text);
 /// Its name on CPython's side.
 Text kind_of(const std::exception_ptr& exception);
+Text kind_of(const std::error_code& error);
 /// The kind, and the text if the script itself gave it.
 Text describe(const std::exception_ptr& exception);
 /// Of an `except` with this behind it.

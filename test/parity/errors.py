@@ -29,7 +29,7 @@ def describe(exception):
     if isinstance(exception, BaseExceptionGroup):
         return f'{kind}[{", ".join(describe(each) for each in exception.exceptions)}]'
     if isinstance(exception, asyncio.IncompleteReadError):
-        return f'{kind}: {exception.partial.decode()!r} of {exception.expected}'
+        return f'{kind}: "{exception.partial.decode()}" of {exception.expected}'
     if isinstance(exception, asyncio.LimitOverrunError):
         return f'{kind}: {exception.consumed}'
     own = kind in _kinds or isinstance(exception, (asyncio.CancelledError, SystemExit))

@@ -24,6 +24,7 @@ void World::handle_exception(const ExceptionContext& context) {
   Text message = context.message;
   const std::pair<const char*, const char*> kinds[] = {{"never retrieved", "never retrieved"},
                                                        {"in callback", "in a callback"},
+                                                       {"data_received", "in data_received"},
                                                        {"shutdown", "during shutdown"},
                                                        {"pending", "destroyed pending"}};
   for (const auto& [part, kind] : kinds) {
@@ -321,6 +322,13 @@ void World::run_callback(const Text& text) {
     frame.names[std::to_string(i + 1)] = arguments[i];
   }
   plain_block(section("callback", item.name), frame);
+}
+
+void World::run_handler(const Text& name, const Text& event, std::map<Text, Text> names) {
+  const auto found = scenario_.sections.find({"on", name + " " + event});
+  if (found == scenario_.sections.end()) return;
+  Frame frame{name, std::move(names), {}};
+  plain_block(found->second, frame);
 }
 
 // -- names

@@ -10,6 +10,7 @@ import gc
 import sys
 
 import script
+from asyncio_streams import StreamVerbs
 from asyncio_verbs import Verbs
 from errors import describe, matches
 from script import parse_item, substitute
@@ -32,7 +33,7 @@ class Frame:
         self.handling = None  # the exception of the `except` we are in
 
 
-class World(Verbs):
+class World(Verbs, StreamVerbs):
     """A scenario while it runs."""
 
     def __init__(self, scenario):
@@ -50,6 +51,7 @@ class World(Verbs):
     def handle_exception(self, loop, context):
         message = context['message']
         for part, kind in [('never retrieved', 'never retrieved'), ('in callback', 'in a callback'),
+                           ('data_received', 'in data_received'),
                            ('shutdown', 'during shutdown'), ('pending', 'destroyed pending')]:
             if part in message:
                 message = kind
@@ -262,7 +264,15 @@ class World(Verbs):
         statements = self.section('callback', name)
         return lambda *_: self.plain_block(statements, Frame(text, args or ()))
 
+    def run_handler(self, name, event, names):
+        """What stands below `on NAME EVENT`, if there is anything."""
+        frame = Frame(name)
+        frame.names.update(names)
+        self.plain_block(self.scenario.sections.get(('on', f'{name} {event}'), []), frame)
+
     # -- names
+
+    describe = staticmethod(describe)
 
     def expand(self, text, frame):
         return substitute(text, {**self.shared, **frame.names})

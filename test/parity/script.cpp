@@ -8,10 +8,10 @@
 namespace ferry::parity {
 namespace {
 
-const std::set<Text> kBlocks = {"try",   "except", "else", "finally",   "repeat", "timeout",
-                                "group", "with",   "for",  "completed", "pair"};
-const std::set<Text> kSections = {"main",      "outside",  "coro", "callback",
-                                  "generator", "protocol", "on"};
+const std::set<Text> kBlocks = {"try",     "except", "else", "finally", "repeat",
+                                "timeout", "group",  "with", "for",     "completed"};
+const std::set<Text> kSections = {"main",      "outside", "coro", "callback",
+                                  "generator", "on",      "apart"};
 
 Text strip(std::string_view text) {
   const auto first = text.find_first_not_of(' ');

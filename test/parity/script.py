@@ -9,7 +9,7 @@ import sys
 # Statements with a block of statements below them.
 BLOCKS = {'try', 'except', 'else', 'finally', 'repeat', 'timeout', 'group', 'with', 'completed',
           'for'}
-SECTIONS = {'main', 'outside', 'coro', 'callback', 'generator', 'protocol', 'on'}
+SECTIONS = {'main', 'outside', 'coro', 'callback', 'generator', 'on', 'apart'}
 
 
 def wrong(what):

@@ -200,7 +200,12 @@ Text World::do_set(Call& call) {
 Text World::do_fail(Call& call) {
   const auto [name, what] = partition(call.rest);
   const auto [kind, text] = partition(what);
-  state(name).set_exception(make_error(kind, text));
+  const std::exception_ptr error = make_error(kind, text);
+  if (const auto* reader = std::get_if<StreamReader>(&object(name))) {
+    reader->set_exception(error);
+  } else {
+    state(name).set_exception(error);
+  }
   return kNone;
 }
 
@@ -254,7 +259,8 @@ Text World::do_result(Call& call) {
 }
 
 Text World::do_exception(Call& call) {
-  const std::exception_ptr exception = state(call.rest).exception();
+  const auto* const reader = std::get_if<StreamReader>(&object(call.rest));
+  const std::exception_ptr exception = reader ? reader->exception() : state(call.rest).exception();
   return exception ? describe(exception) : kNone;
 }
 

@@ -5,6 +5,7 @@
 
 #include <ferry/async.h>
 #include <ferry/event_loop.h>
+#include <ferry/streams.h>
 
 #include <map>
 #include <memory>
@@ -22,7 +23,8 @@ using Object =
                  std::shared_ptr<Event>, std::shared_ptr<Condition>, std::shared_ptr<Semaphore>,
                  std::shared_ptr<Barrier>, std::shared_ptr<Queue<Text>>,
                  std::shared_ptr<LifoQueue<Text>>, std::shared_ptr<PriorityQueue<Text>>,
-                 std::shared_ptr<Timeout>, std::shared_ptr<TaskGroup>>;
+                 std::shared_ptr<Timeout>, std::shared_ptr<TaskGroup>, StreamReader, StreamWriter,
+                 std::shared_ptr<Server>, std::shared_ptr<Transport>>;
 
 /// One invocation of a section.
 struct Frame {
@@ -88,6 +90,8 @@ class World {
   Text evaluate_plain(const Statement& statement, Frame& frame);
   void plain_block(const Block& statements, Frame& frame);
   void run_callback(const Text& text);
+  /// What stands below `on NAME EVENT`, if there is anything.
+  void run_handler(const Text& name, const Text& event, std::map<Text, Text> names);
 
   // -- names
   Text expand(const Text& text, const Frame& frame) const;
@@ -160,6 +164,35 @@ class World {
   Text do_qsize(Call& call);
   Text do_empty(Call& call);
   Text do_full(Call& call);
+
+  // -- verbs of streams (stream_verbs.cpp)
+  class ScriptProtocol;
+  std::uint16_t port_of(const Text& server);
+  Text do_reader(Call& call);
+  Text do_feed(Call& call);
+  Text do_feed_eof(Call& call);
+  Text do_at_eof(Call& call);
+  Coro<Text> await_read(Call call);
+  Coro<Text> await_readexactly(Call call);
+  Coro<Text> await_readline(Call call);
+  Coro<Text> await_readuntil(Call call);
+  Coro<Text> await_serve(Call call);
+  Coro<Text> await_connect(Call call);
+  Coro<Text> await_connect_port(Call call);
+  Text do_port(Call& call);
+  Coro<Text> await_listen(Call call);
+  Coro<Text> await_dial(Call call);
+  Text do_write(Call& call);
+  Text do_write_many(Call& call);
+  Text do_write_eof(Call& call);
+  Text do_close(Call& call);
+  Text do_abort_now(Call& call);
+  Text do_is_closing(Call& call);
+  Text do_pause_reading(Call& call);
+  Text do_resume_reading(Call& call);
+  Text do_limits(Call& call);
+  Coro<Text> await_drain(Call call);
+  Coro<Text> await_wait_closed(Call call);
 
   // -- verbs that are awaited (awaits.cpp)
   Coro<Text> await_sleep(Call call);

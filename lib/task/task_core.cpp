@@ -34,6 +34,7 @@ bool TaskCore::request_cancel(std::string_view message) {
     passing_on_cancel_ = false;
     if (taken) return true;
   }
+  if (wait_cancelled_) return true;  // the first request's message counts
   must_cancel_ = true;
   cancel_message_ = message;
   return true;
@@ -51,7 +52,7 @@ SourceLocation place_of(const TaskCore& task) {
 }  // namespace
 
 void TaskCore::take_cancellation() {
-  must_cancel_ = false;
+  must_cancel_ = wait_cancelled_ = false;
   throw CancelledError(std::exchange(cancel_message_, {}));
 }
 

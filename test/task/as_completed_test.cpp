@@ -31,6 +31,17 @@ TEST_P(Completed, C0188_ItGivesTheVeryTasksInTheOrderOfTheirEnds) {
   run(body());
 }
 
+TEST_P(Completed, TheFuturesKeepTheirValues) {
+  const auto body = []() -> Coro<> {
+    std::vector<Task<std::string>> tasks;
+    tasks.push_back(create_task(value_after(1ms, std::string("value"))));
+    auto completed = as_completed(tasks);
+    EXPECT_EQ(co_await completed.next_result(), "value");
+    EXPECT_EQ(tasks.front().result(), "value");
+  };
+  run(body());
+}
+
 TEST_P(Completed, CoroutinesBecomeTasksAndFailuresAreThrown) {
   const auto body = [](Log* log) -> Coro<> {
     std::vector<Coro<>> calls;

@@ -67,7 +67,7 @@ class AsCompleted {
   Coro<Value> next_result() {
     std::optional<F> future = co_await next();
     if (!future) throw std::logic_error("as_completed: all results have been given");
-    co_return co_await std::move(*future);
+    co_return co_await detail::shared(*future);
   }
   std::size_t left() const noexcept { return queue_->left(); }
 

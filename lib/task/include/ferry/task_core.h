@@ -97,6 +97,7 @@ class TaskCore {
   std::uint64_t number_;
   int cancelling_ = 0;
   bool must_cancel_ = false;
+  bool wait_cancelled_ = false;  // and the task is about to hear of it
   bool passing_on_cancel_ = false;
   std::string cancel_message_;
   std::string name_;
@@ -130,6 +131,7 @@ inline void Suspension::resume_now() {
 
 inline void Suspension::cancelled_with(std::string_view message) {
   cancelled_ = true;
+  task_->wait_cancelled_ = true;
   task_->cancel_message_ = message;
 }
 

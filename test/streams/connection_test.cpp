@@ -379,11 +379,12 @@ TEST_P(Connections, DrainingAServerWaitsForItsHandlers) {
 }
 
 TEST_P(Connections, ALoopThatClosesEndsHandlersAndStreams) {
-  const auto server = serve_streams(echo);
+  auto server = serve_streams(echo);
   std::vector<Stream> streams;
   for (int i = 0; i < 5; ++i) streams.push_back(dial_stream(*server));
   static_cast<void>(start(read(streams[0].reader)));
   settle();
+  server.reset();
   close_loop();  // checks that nothing is left
   EXPECT_EQ(take_exceptions().size(), 6u) << "each task was told of as pending";
 }

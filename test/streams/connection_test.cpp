@@ -389,6 +389,31 @@ TEST_P(Connections, ALoopThatClosesEndsHandlersAndStreams) {
   EXPECT_EQ(take_exceptions().size(), 6u) << "each task was told of as pending";
 }
 
+TEST_P(Connections, ATaskThatReadsMayLeaveTheLoop) {
+  const auto body = [](StreamReader reader) -> Coro<> {
+    const std::string byte = co_await reader.readexactly(1);
+    throw LoopExit{byte == "x" ? 7 : 0};
+  };
+  FarStream stream = open_stream();
+  const Task<> task = start(body(stream.reader));
+  settle();
+  stream.peer->send("x");
+  TimerHandle limit = loop().call_later(10s, [this] { loop().stop(); });
+  int code = 0;
+  try {
+    loop().run_forever();
+  } catch (const LoopExit& exit) {
+    code = exit.code;
+  }
+  limit.cancel();
+  EXPECT_EQ(code, 7);
+  ASSERT_TRUE(task.done());
+  EXPECT_EQ(failure_text(task), "something else");
+  // The loop is as good as before.
+  settle();
+  run(close_stream(stream.writer));
+}
+
 TEST_P(Connections, C0641_AThousandConnectionsOneAfterTheOtherLeaveNothing) {
   const auto server = serve_streams(echo);
   const std::size_t before = open_sockets();

@@ -6,10 +6,12 @@
 #include <ferry/async_generator.h>  // IWYU pragma: export
 #include <ferry/awaitable.h>        // IWYU pragma: export
 #include <ferry/barrier.h>          // IWYU pragma: export
+#include <ferry/call_graph.h>       // IWYU pragma: export
 #include <ferry/condition.h>        // IWYU pragma: export
 #include <ferry/context.h>          // IWYU pragma: export
 #include <ferry/event.h>            // IWYU pragma: export
 #include <ferry/exception_group.h>  // IWYU pragma: export
+#include <ferry/finally.h>          // IWYU pragma: export
 #include <ferry/gather.h>           // IWYU pragma: export
 #include <ferry/lock.h>             // IWYU pragma: export
 #include <ferry/queue.h>            // IWYU pragma: export
@@ -19,6 +21,7 @@
 #include <ferry/sleep.h>            // IWYU pragma: export
 #include <ferry/staggered_race.h>   // IWYU pragma: export
 #include <ferry/task.h>             // IWYU pragma: export
+#include <ferry/task_dump.h>        // IWYU pragma: export
 #include <ferry/task_factory.h>     // IWYU pragma: export
 #include <ferry/task_group.h>       // IWYU pragma: export
 #include <ferry/timeout.h>          // IWYU pragma: export

@@ -11,6 +11,7 @@
 
 namespace ferry {
 
+class TaskGroup;
 struct TaskOptions;
 
 /// What all tasks are, whatever their result: a coroutine that the loop drives, step by step. Use
@@ -37,6 +38,8 @@ class TaskCore {
   virtual const CoroPromiseBase* coroutine() const noexcept = 0;
   /// What it waits for; null while it runs, or is about to.
   const Suspension* waiting_for() const noexcept { return waiting_; }
+  /// The groups it is in the `run` of, the innermost first; null if it is in none. For call graphs.
+  const TaskGroup* groups() const noexcept { return groups_; }
   /// The context its steps run in.
   Context get_context() {
     context_.made();
@@ -68,9 +71,12 @@ class TaskCore {
 
  private:
   friend class Suspension;
+  friend class TaskGroup;
   friend class TaskList;
 
   void step();
+  void run_step();
+  void timed_step();
   bool prepare(const TaskOptions& asked);
   bool apply(const TaskOptions& options);
   void first_step();
@@ -87,9 +93,11 @@ class TaskCore {
   Suspension* waiting_ = nullptr;
   TaskCore* next_ = nullptr;
   TaskCore** link_ = nullptr;  // in the loop's list until it is done
+  TaskGroup* groups_ = nullptr;
   std::uint64_t number_;
   int cancelling_ = 0;
   bool must_cancel_ = false;
+  bool wait_cancelled_ = false;  // and the task is about to hear of it
   bool passing_on_cancel_ = false;
   std::string cancel_message_;
   std::string name_;
@@ -123,12 +131,19 @@ inline void Suspension::resume_now() {
 
 inline void Suspension::cancelled_with(std::string_view message) {
   cancelled_ = true;
+  task_->wait_cancelled_ = true;
   task_->cancel_message_ = message;
 }
 
 inline void Suspension::resumed() {
   if (task_ && (cancelled_ || task_->must_cancel_)) [[unlikely]]
     task_->take_cancellation();
+}
+
+inline void Suspension::resumed_with_result() noexcept {
+  if (!cancelled_) return;
+  cancelled_ = false;
+  task_->must_cancel_ = true;
 }
 
 inline bool Suspension::waiting() const noexcept {

@@ -271,6 +271,23 @@ TEST_P(Pools, AWorkerMayRunALoopOfItsOwn) {
   EXPECT_TRUE(loop().remove_signal_handler(SIGUSR1));
 }
 
+TEST_P(Pools, APoolMadeInsideARunningLoopHasWorkersOutsideOfIt) {
+  std::optional<ProcessPool> pool;
+  Future<int> answer;
+  loop().call_soon([&] {
+    pool.emplace(with(1));
+    answer = pool->run(loop(), [] {
+      if (running_loop()) return -1;
+      EventLoop inside;
+      const Future<int> done(inside);
+      inside.call_later(1ms, [done] { done.try_set_result(8); });
+      return inside.run_until_complete(done);
+    });
+  });
+  run_until([&] { return answer.valid() && answer.done(); });
+  EXPECT_EQ(answer.result(), 8);
+}
+
 TEST_P(Pools, WhatAFunctionPrintsIsOutBeforeItsResult) {
   const Gate place;
   const std::string path = place.path() + ".txt";

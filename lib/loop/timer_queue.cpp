@@ -28,13 +28,12 @@ TimerNode& TimerQueue::add(TimePoint when, SourceLocation where) {
   return timer;
 }
 
-bool TimerQueue::cancel(TimerNode& timer, std::uint64_t ticket) {
+bool TimerQueue::cancel(TimerNode& timer, std::uint32_t slot, std::uint64_t ticket) {
   if (ticket == 0 || timer.ticket != ticket) return false;
   timer.ticket = 0;
-  timer.armed = false;
   --armed_;
-  drop_entry(timer);
-  release(timer);
+  drop_entry(slot);
+  release(timer, slot);
   return true;
 }
 
@@ -49,8 +48,8 @@ void TimerQueue::remove(TimerNode& timer) {
   unset(timer);
   timer.owner = nullptr;
   if (timer.running) return;  // `fired` frees it when its callback has returned
-  drop_entry(timer);
-  release(timer);
+  drop_entry(timer.slot);
+  release(timer, timer.slot);
 }
 
 void TimerQueue::set(TimerNode& timer, TimePoint when) {
@@ -59,7 +58,7 @@ void TimerQueue::set(TimerNode& timer, TimePoint when) {
   timer.when = when;
   set_order(timer);
   if (live_[timer.slot] != 0 && timer.entry_when < when) return;  // moves when it surfaces
-  drop_entry(timer);
+  drop_entry(timer.slot);
   insert(timer);
   purge_if_stale();
 }
@@ -111,8 +110,8 @@ TimerNode* TimerQueue::take_due(TimePoint now, std::uint32_t limit) {
 void TimerQueue::fired(TimerNode& timer) {
   timer.running = false;
   if (timer.owner) return;
-  drop_entry(timer);
-  release(timer);
+  drop_entry(timer.slot);
+  release(timer, timer.slot);
 }
 
 void TimerQueue::clear() {
@@ -149,13 +148,14 @@ TimerNode& TimerQueue::allocate() {
   }
   TimerNode& timer = node(free_.back());
   free_.pop_back();
+  timer.armed = false;
   return timer;
 }
 
 /// The callback goes before the node is free: its destructor may do anything, also set timers.
-void TimerQueue::release(TimerNode& timer) {
+void TimerQueue::release(TimerNode& timer, std::uint32_t slot) {
   timer.callback.reset();
-  free_.push_back(timer.slot);  // reserved by `allocate`
+  free_.push_back(slot);  // reserved by `allocate`
   purge_if_stale();
 }
 
@@ -170,9 +170,9 @@ void TimerQueue::insert(TimerNode& timer) {
   push({ticks(timer.when), timer.order, timer.slot});
 }
 
-void TimerQueue::drop_entry(TimerNode& timer) noexcept {
-  if (live_[timer.slot] == 0) return;
-  live_[timer.slot] = 0;
+void TimerQueue::drop_entry(std::uint32_t slot) noexcept {
+  if (live_[slot] == 0) return;
+  live_[slot] = 0;
   ++stale_;
 }
 

@@ -208,7 +208,7 @@ Function<void()>& EventLoop::prepare_timer(TimePoint when, SourceLocation where,
     check_usable("call_later/call_at");
   TimerNode& node = s.timers.add(when, where);
   arm_timer(when);
-  handle = {*this, node, node.slot, node.ticket, when};
+  handle = {*this, node, node.ticket, when};
   return node.callback;
 }
 

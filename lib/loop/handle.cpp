@@ -13,7 +13,7 @@ void Handle::cancel() {
 
 void TimerHandle::cancel() {
   if (!node_) return;
-  if (loop_->state_->timers.cancel(*node_, slot_, ticket_)) cancelled_ = true;
+  if (loop_->state_->timers.cancel(*node_, ticket_)) cancelled_ = true;
 }
 
 Timer::Timer(EventLoop& loop, Function<void()> callback)

@@ -28,12 +28,13 @@ TimerNode& TimerQueue::add(TimePoint when, SourceLocation where) {
   return timer;
 }
 
-bool TimerQueue::cancel(TimerNode& timer, std::uint32_t slot, std::uint64_t ticket) {
+bool TimerQueue::cancel(TimerNode& timer, std::uint64_t ticket) {
   if (ticket == 0 || timer.ticket != ticket) return false;
   timer.ticket = 0;
+  timer.armed = false;
   --armed_;
-  drop_entry(slot);
-  release(timer, slot);
+  drop_entry(timer);
+  release(timer);
   return true;
 }
 
@@ -48,8 +49,8 @@ void TimerQueue::remove(TimerNode& timer) {
   unset(timer);
   timer.owner = nullptr;
   if (timer.running) return;  // `fired` frees it when its callback has returned
-  drop_entry(timer.slot);
-  release(timer, timer.slot);
+  drop_entry(timer);
+  release(timer);
 }
 
 void TimerQueue::set(TimerNode& timer, TimePoint when) {
@@ -58,7 +59,7 @@ void TimerQueue::set(TimerNode& timer, TimePoint when) {
   timer.when = when;
   set_order(timer);
   if (live_[timer.slot] != 0 && timer.entry_when < when) return;  // moves when it surfaces
-  drop_entry(timer.slot);
+  drop_entry(timer);
   insert(timer);
   purge_if_stale();
 }
@@ -110,8 +111,8 @@ TimerNode* TimerQueue::take_due(TimePoint now, std::uint32_t limit) {
 void TimerQueue::fired(TimerNode& timer) {
   timer.running = false;
   if (timer.owner) return;
-  drop_entry(timer.slot);
-  release(timer, timer.slot);
+  drop_entry(timer);
+  release(timer);
 }
 
 void TimerQueue::clear() {
@@ -148,14 +149,13 @@ TimerNode& TimerQueue::allocate() {
   }
   TimerNode& timer = node(free_.back());
   free_.pop_back();
-  timer.armed = false;
   return timer;
 }
 
 /// The callback goes before the node is free: its destructor may do anything, also set timers.
-void TimerQueue::release(TimerNode& timer, std::uint32_t slot) {
+void TimerQueue::release(TimerNode& timer) {
   timer.callback.reset();
-  free_.push_back(slot);  // reserved by `allocate`
+  free_.push_back(timer.slot);  // reserved by `allocate`
   purge_if_stale();
 }
 
@@ -170,9 +170,9 @@ void TimerQueue::insert(TimerNode& timer) {
   push({ticks(timer.when), timer.order, timer.slot});
 }
 
-void TimerQueue::drop_entry(std::uint32_t slot) noexcept {
-  if (live_[slot] == 0) return;
-  live_[slot] = 0;
+void TimerQueue::drop_entry(TimerNode& timer) noexcept {
+  if (live_[timer.slot] == 0) return;
+  live_[timer.slot] = 0;
   ++stale_;
 }
 

@@ -16,10 +16,10 @@ namespace ferry {
 struct alignas(64) TimerNode {
   Function<void()> callback;
   std::uint64_t ticket = 0;  // of a call_later, for its handle; 0: none
-  // -- the second cache line, which cancelling a call_later does not touch
+  // -- the second cache line
   std::uint32_t slot = 0;
   std::uint32_t order = 0;  // of the last setting; ties fire in this order
-  bool armed = false;       // while the node is in use
+  bool armed = false;
   bool running = false;
   TimePoint when{};        // the deadline that counts
   TimePoint entry_when{};  // the one its heap entry has, never later than `when`
@@ -40,9 +40,8 @@ class TimerQueue {
 
   /// A one-shot timer, whose callback is to be put into it before anything fires.
   TimerNode& add(TimePoint when, SourceLocation where);
-  /// Cancels a one-shot if `ticket` is still its; false if it has fired or was cancelled. `slot` is
-  /// the node's, which the caller remembers.
-  bool cancel(TimerNode& node, std::uint32_t slot, std::uint64_t ticket);
+  /// Cancels a one-shot if `ticket` is still its; false if it has fired or was cancelled.
+  bool cancel(TimerNode& node, std::uint64_t ticket);
 
   /// A node for a Timer, unarmed; given back by `remove`, also from inside its own callback.
   TimerNode& add_owned(Timer& owner, Function<void()> callback);
@@ -77,10 +76,10 @@ class TimerQueue {
   bool live(const Entry& entry) const noexcept { return live_[entry.slot] == entry.order; }
   TimerNode& node(std::uint32_t slot) noexcept { return chunks_[slot / kChunk][slot % kChunk]; }
   TimerNode& allocate();
-  void release(TimerNode& node, std::uint32_t slot);
+  void release(TimerNode& node);
   void set_order(TimerNode& node) noexcept;
   void insert(TimerNode& node);
-  void drop_entry(std::uint32_t slot) noexcept;
+  void drop_entry(TimerNode& node) noexcept;
   void push(Entry entry);
   void pop();
   void sift_down(std::size_t index, Entry entry) noexcept;

@@ -42,15 +42,13 @@ class TimerHandle {
  private:
   friend class EventLoop;
   friend class Timer;
-  TimerHandle(EventLoop& loop, TimerNode& node, std::uint32_t slot, std::uint64_t ticket,
-              TimePoint when) noexcept
-      : loop_(&loop), node_(&node), ticket_(ticket), when_(when), slot_(slot) {}
+  TimerHandle(EventLoop& loop, TimerNode& node, std::uint64_t ticket, TimePoint when) noexcept
+      : loop_(&loop), node_(&node), ticket_(ticket), when_(when) {}
 
   EventLoop* loop_ = nullptr;
   TimerNode* node_ = nullptr;
   std::uint64_t ticket_ = 0;
   TimePoint when_{};
-  std::uint32_t slot_ = 0;
   bool cancelled_ = false;
 };
 

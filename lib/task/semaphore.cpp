@@ -27,6 +27,8 @@ void Semaphore::Acquire::await_resume() {
     semaphore_.hand_out();
     throw;
   }
+  // Released while this was woken and did not run yet: for those who came behind it.
+  semaphore_.hand_out();
 }
 
 void Semaphore::release() {

@@ -85,14 +85,21 @@ class CoroutineEcho(ExampleTest):
 
 class UdpEcho(ExampleTest):
     def test_TheServerSendsDatagramsBack(self):
-        server, port = self.serve('udp_echo')
+        self.send_there_and_back('udp_echo')
+
+    def test_SoDoesTheCoroutine(self):
+        self.send_there_and_back('udp_coroutine_echo')
+
+    def send_there_and_back(self, program):
+        server, port = self.serve(program)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
             peer.settimeout(harness.PATIENCE)
             peer.connect(('127.0.0.1', port))
             for datagram in [b'hello', b'', bytes(range(256)) * 255]:
                 peer.send(datagram)
                 self.assertEqual(peer.recv(65536), datagram)
-        self.assertEqual(server.terminate(), 0)
+        server.signal(signal.SIGINT)
+        self.assertEqual(server.wait(), 0)
 
 
 class Pipe(ExampleTest):
@@ -250,6 +257,14 @@ class Loop(ExampleTest):
     def test_TimersFireInOrder(self):
         self.assertEqual(self.run_program('timers'), (0, 'soon\nfirst\nsecond\ntick 1\ntick 2\n'
                                                       'tick 3\nwatchdog: nobody fed me\n', ''))
+
+    def test_AsioAndFerryShareAnIoContext(self):
+        code, output, errors = self.run_program('asio_on_ferry')
+        self.assertEqual((code, errors), (0, ''))
+        lines = output.splitlines()
+        self.assertIn("a handler of Asio's", lines)
+        lines.remove("a handler of Asio's")
+        self.assertEqual(lines, ['one: ONE', 'two: TWO', 'three: THREE', 'silence', 'closed: yes'])
 
     def test_SignalsAreCounted(self):
         program = self.start('signals')

@@ -48,6 +48,35 @@ TEST_P(Cancelling, C0121_TheMessageReachesTheAwaiter) {
   }
 }
 
+TEST_P(Cancelling, OfTwoRequestsForOneWaitTheFirstGivesTheMessage) {
+  const auto three_waits = [](Event* event, Future<int> future) -> Coro<std::string> {
+    std::string messages;
+    for (int wait = 0; wait < 3; ++wait) {
+      try {
+        if (wait == 0) co_await sleep(1h);
+        if (wait == 1) co_await event->wait();
+        if (wait == 2) co_await future;
+      } catch (const CancelledError& cancelled) {
+        messages += cancelled.message() + ";";
+      }
+    }
+    co_await sleep(0s);
+    co_return messages;
+  };
+  Event event;
+  const Future<int> future(loop());
+  const Task<std::string> task = start(three_waits(&event, future));
+  tick();
+  for (const std::string wait : {"1", "2", "3"}) {
+    EXPECT_TRUE(task.cancel("first " + wait));
+    EXPECT_TRUE(task.cancel("second " + wait));
+    tick();
+  }
+  finish(task);
+  EXPECT_EQ(task.result(), "first 1;first 2;first 3;");
+  EXPECT_EQ(task.cancelling(), 6);
+}
+
 TEST_P(Cancelling, C0122_WhileItAwaitsAFutureThatIsCancelledAtOnceAndTheTaskATurnLater) {
   const Future<int> future(loop());
   const Task<int> task = start(await_future(future));

@@ -37,6 +37,24 @@ TEST_P(Semaphores, PermitsAreTakenWithoutATurnAsLongAsThereAreAny) {
   run(body(&loop()));
 }
 
+TEST_P(Semaphores, PermitsReleasedWhileAWokenTaskDoesNotRunYetGoToThoseBehindIt) {
+  const auto body = [](Semaphore* semaphore, Log* log) -> Coro<> {
+    const Task<> first = create_task(take(semaphore, "first", log));
+    co_await sleep(0s);
+    for (int i = 0; i < 3; ++i) semaphore->release();
+    const Task<> third = create_task(take(semaphore, "third", log));
+    // Two are free, but nobody overtakes the first.
+    EXPECT_TRUE(semaphore->locked());
+    co_await semaphore->acquire();
+    log->push_back("second");
+    co_await third;
+  };
+  Semaphore semaphore(0);
+  Log log;
+  run(body(&semaphore, &log));
+  EXPECT_EQ(log, (Log{"first", "second", "third"}));
+}
+
 TEST_P(Semaphores, NoPermitsAtFirst) {
   Semaphore semaphore(0);
   Log log;

@@ -37,6 +37,22 @@ Coro<int> stubborn(Duration time, Log* log) {
   co_return 42;
 }
 
+TEST_P(WaitFor, TheFutureKeepsItsValueForOthers) {
+  const auto body = [](EventLoop* loop) -> Coro<> {
+    const Task<std::string> task = create_task(value_after(1ms, std::string("value")));
+    EXPECT_EQ(co_await wait_for(task, 1h), "value");
+    EXPECT_EQ(co_await wait_for(task, 0s), "value");
+    EXPECT_EQ(co_await timeout(1h, task), "value");
+    EXPECT_EQ(task.result(), "value");
+    // What cannot be copied is moved.
+    const Future<std::unique_ptr<int>> only(*loop);
+    only.set_result(std::make_unique<int>(5));
+    const std::unique_ptr<int> value = co_await wait_for(only, 1h);
+    EXPECT_EQ(*value, 5);
+  };
+  run(body(&loop()));
+}
+
 TEST_P(WaitFor, WhatIsDoneInTimeGivesItsValue) {
   const auto body = []() -> Coro<int> {
     const int a = co_await wait_for(value_after(1ms, 1), 10s);

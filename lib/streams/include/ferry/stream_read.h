@@ -79,6 +79,7 @@ class StreamReadBase : public Suspension {
     return satisfied();
   }
   void await_suspend(std::coroutine_handle<> coroutine);
+  std::string_view what() const noexcept override { return "stream read"; }
 
  protected:
   enum class Kind : unsigned char { some, exactly, until, line, all };

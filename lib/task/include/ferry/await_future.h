@@ -46,7 +46,8 @@ class FutureAwaiter final : public Suspension {
  private:
   bool cancel(std::string_view message) override {
     if (future_.state()->cancel(message)) return true;
-    if (future_.done()) return false;
+    // Cancelled already: that comes out of the wait, with the first message.
+    if (future_.done()) return future_.cancelled();
     // A task that waits for this one: somebody has to let go.
     future_.remove_done_callback(callback_);
     cancelled_with(message);

@@ -71,6 +71,21 @@ concept Awaitable = is_coro_v<A> || is_future_v<A> || AwaitableObject<A>;
 template <class A>
 using AwaitResult = typename detail::AwaitTraits<std::remove_cvref_t<A>>::Result;
 
+namespace detail {
+
+/// How to await what was handed over: a future, which others may hold and look at later, by
+/// reference, so that its value is copied; moved if that cannot be, and whatever is no future.
+template <class A>
+decltype(auto) shared(A& awaitable) noexcept {
+  if constexpr (is_future_v<A> && std::copy_constructible<AwaitResult<A>>) {
+    return std::as_const(awaitable);
+  } else {
+    return std::move(awaitable);
+  }
+}
+
+}  // namespace detail
+
 /// A coroutine that awaits `awaitable`, for what takes coroutines only. A Coro as it is.
 template <AwaitableObject A>
 Coro<AwaitResult<A>> as_coro(A awaitable, SourceLocation where = SourceLocation::current()) {

@@ -4,6 +4,7 @@
 #include <ferry/timer.h>
 
 #include <optional>
+#include <string_view>
 
 namespace ferry {
 
@@ -35,7 +36,7 @@ class Timeout {
     } else {
       std::optional<T> result;
       try {
-        result.emplace(co_await std::move(work));
+        result.emplace(co_await detail::shared(work));
       } catch (...) {
         failure = std::current_exception();
       }
@@ -48,6 +49,8 @@ class Timeout {
   std::optional<TimePoint> when() const noexcept { return when_; }
   /// It has run out, or is just cancelling the work.
   bool expired() const noexcept { return state_ == State::expiring || state_ == State::expired; }
+  /// "created", "active", "expiring", "expired" or "finished".
+  std::string_view state() const noexcept;
   /// Another limit while the work runs; throws std::logic_error at any other time.
   void reschedule(std::optional<TimePoint> when);
 
@@ -90,7 +93,8 @@ Coro<> cancel_and_wait(FutureState& future);
 
 /// Waits for `awaitable` at most as long as that; then it is cancelled, and when that has ended,
 /// TimeoutError thrown, unless it gave a result after all. Zero and less: only if it is done
-/// already. https://docs.python.org/3/library/asyncio-task.html#asyncio.wait_for
+/// already. The value of a future is copied, or moved if it cannot be.
+/// https://docs.python.org/3/library/asyncio-task.html#asyncio.wait_for
 template <class T>
 Coro<T> wait_for(Future<T> future, std::optional<Duration> limit) {
   if (limit && *limit <= Duration::zero()) {
@@ -98,7 +102,7 @@ Coro<T> wait_for(Future<T> future, std::optional<Duration> limit) {
       co_await detail::cancel_and_wait(*future.state());
       if (future.cancelled()) throw TimeoutError("wait_for");
     }
-    co_return co_await std::move(future);
+    co_return co_await detail::shared(future);
   }
   Timeout timeout(limit);
   co_return co_await timeout.run(std::move(future));

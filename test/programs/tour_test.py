@@ -3,6 +3,7 @@
 import pathlib
 import re
 import signal
+import subprocess
 import time
 
 import harness
@@ -133,6 +134,8 @@ to_thread: contents of a.txt
 meanwhile the loop ticked: yes
 default executor: contents of b.txt, on another thread
 ThreadPool of 2: 6 jobs, more than 2 at once: no
+ProcessPool: 168 primes below 1000, 1229 below 10000
+ProcessPool: a crash fails that call, and no other
 ''',
     '10_utilities': '''\
 left: 1
@@ -221,6 +224,23 @@ class Streams(TourTest):
                          ['client: hello, ferry', 'client: 0 bytes more until the end',
                           'client: is_closing: yes'])
         self.assertEqual(len(lines), 7)
+
+
+class Subprocesses(TourTest):
+    def test_TheListingIsThatOfThisFolderAndTheShellIsHeardOut(self):
+        folder = self.directory()
+        (folder / 'a file').write_text('x', encoding='ascii')
+        listing = subprocess.run(['ls', '-la'], cwd=folder, capture_output=True, text=True,
+                                 check=True).stdout
+        self.assertIn(' a file\n', listing)
+        program = self.start('09_subprocesses', cwd=folder)
+        self.assertEqual(program.rest(), listing + """\
+ls: returncode 0, errors: 0 bytes
+the shell says: hello
+the shell says: world
+shell: returncode 0
+""")
+        self.assertEqual((program.wait(), program.stderr()), (0, ''))
 
 
 class GracefulShutdown(TourTest):

@@ -379,13 +379,39 @@ TEST_P(Connections, DrainingAServerWaitsForItsHandlers) {
 }
 
 TEST_P(Connections, ALoopThatClosesEndsHandlersAndStreams) {
-  const auto server = serve_streams(echo);
+  auto server = serve_streams(echo);
   std::vector<Stream> streams;
   for (int i = 0; i < 5; ++i) streams.push_back(dial_stream(*server));
   static_cast<void>(start(read(streams[0].reader)));
   settle();
+  server.reset();
   close_loop();  // checks that nothing is left
   EXPECT_EQ(take_exceptions().size(), 6u) << "each task was told of as pending";
+}
+
+TEST_P(Connections, ATaskThatReadsMayLeaveTheLoop) {
+  const auto body = [](StreamReader reader) -> Coro<> {
+    const std::string byte = co_await reader.readexactly(1);
+    throw LoopExit{byte == "x" ? 7 : 0};
+  };
+  FarStream stream = open_stream();
+  const Task<> task = start(body(stream.reader));
+  settle();
+  stream.peer->send("x");
+  TimerHandle limit = loop().call_later(10s, [this] { loop().stop(); });
+  int code = 0;
+  try {
+    loop().run_forever();
+  } catch (const LoopExit& exit) {
+    code = exit.code;
+  }
+  limit.cancel();
+  EXPECT_EQ(code, 7);
+  ASSERT_TRUE(task.done());
+  EXPECT_EQ(failure_text(task), "something else");
+  // The loop is as good as before.
+  settle();
+  run(close_stream(stream.writer));
 }
 
 TEST_P(Connections, C0641_AThousandConnectionsOneAfterTheOtherLeaveNothing) {

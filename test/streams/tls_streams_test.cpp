@@ -204,7 +204,7 @@ TEST_P(TlsStreams, C0550_BothSidesUpgradeInTheMiddle) {
 }
 
 TEST_P(TlsStreams, C0550_MuchDataAfterTheUpgradeIsHeldBackOnTheNewConnection) {
-  StreamCouple couple = open_streams(1000);
+  StreamCouple couple = open_streams(1000, 64 * 1024);
   const Task<> client_side = start(upgrade(couple.near.writer, client(), client_options()));
   const Task<> server_side = start(upgrade(couple.far.writer, server(), {}));
   finish(client_side);
@@ -364,13 +364,16 @@ TEST_P(TlsStreams, C0545_WithoutAContextNothingHappens) {
 TEST_P(TlsStreams, CancellingAnUpgradeInAnyTurnLeavesNothing) {
   std::optional<StreamCouple> couple;
   Task<> far_side;
+  bool begun = false;
   const auto scenario = [&] {
     couple = open_streams();
     far_side = start(upgrade(couple->far.writer, server(), {}));
     return start(upgrade(couple->near.writer, client(), client_options()));
   };
   const int points = cancel_at_each_turn(scenario, [&](const Task<>& task) {
-    if (task.cancelled()) {
+    if (!std::exchange(begun, true)) {
+      EXPECT_FALSE(couple->near.writer.is_closing());  // cancelled before its first step
+    } else if (task.cancelled()) {
       run_until([&] { return couple->near.writer.is_closing(); });
     } else {
       EXPECT_EQ(failure_text(task), "");
@@ -387,7 +390,7 @@ TEST_P(TlsStreams, CancellingAnUpgradeInAnyTurnLeavesNothing) {
     EXPECT_EQ(loop().stats().timers, 0u);
   });
   far_side = {};
-  EXPECT_GE(points, 3);
+  EXPECT_GE(points, 2);
 }
 
 TEST_P(TlsStreams, CancellingAConnectionOverTlsInAnyTurnLeavesNothing) {

@@ -75,6 +75,7 @@ class DatagramReceiveBase : public Suspension {
   /// Throws std::logic_error while another task receives.
   bool await_ready() const;
   void await_suspend(std::coroutine_handle<> coroutine);
+  std::string_view what() const noexcept override { return "datagram"; }
 
  protected:
   explicit DatagramReceiveBase(Ref<DatagramStreamState> state) noexcept
@@ -214,6 +215,7 @@ class [[nodiscard]] DatagramStream::Drain final : public WaitNode {
   bool await_ready() const noexcept { return !state_->paused_writing_ || state_->lost_; }
   void await_suspend(std::coroutine_handle<> coroutine) { wait(state_->draining_, coroutine); }
   void await_resume();
+  std::string_view what() const noexcept override { return "datagram drain"; }
 
  private:
   Ref<DatagramStreamState> state_;
@@ -228,6 +230,7 @@ class [[nodiscard]] DatagramStream::WaitClosed final : public WaitNode {
     unlink();
     resumed();
   }
+  std::string_view what() const noexcept override { return "datagram end"; }
 
  private:
   Ref<DatagramStreamState> state_;

@@ -126,6 +126,7 @@ class [[nodiscard]] Process::Wait final : public WaitNode {
     resumed();
     return state_->returncode().value();
   }
+  std::string_view what() const noexcept override { return "process"; }
 
  private:
   Ref<ProcessState> state_;

@@ -40,10 +40,10 @@ template <class T>
 class [[nodiscard]] ThreadsafeResult {
  public:
   /// Waits. Throws what the coroutine threw, CancelledError if it was cancelled.
-  T get() { return shared_->promise_future.get(); }
+  T get() { return future_.get(); }
   template <class Rep, class Period>
   std::future_status wait_for(const std::chrono::duration<Rep, Period>& limit) const {
-    return shared_->promise_future.wait_for(limit);
+    return future_.wait_for(limit);
   }
   /// Asks the loop to cancel the task.
   void cancel() {
@@ -56,49 +56,64 @@ class [[nodiscard]] ThreadsafeResult {
   template <class U>
   friend ThreadsafeResult<U> run_coroutine_threadsafe(Coro<U> coro, EventLoop& loop);
   struct Shared {
-    explicit Shared(Mailbox box) : mailbox(std::move(box)), promise_future(promise.get_future()) {}
+    explicit Shared(Mailbox box) : mailbox(std::move(box)) {}
     Mailbox mailbox;
-    std::promise<T> promise;
-    std::future<T> promise_future;
     Future<T> task;  // the loop's thread only
   };
-  explicit ThreadsafeResult(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
+  /// The loop's side. If it goes before it is called (the loop closes), the promise is broken.
+  class Delivery {
+   public:
+    explicit Delivery(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
+    Delivery(Delivery&&) noexcept = default;
+    ~Delivery() {
+      if (shared_) shared_->task = {};
+    }
+    std::promise<T>& promise() noexcept { return promise_; }
+    void operator()(const Future<T>& done) {
+      if (std::exception_ptr failure = done.state()->failure()) {
+        promise_.set_exception(std::move(failure));
+      } else if constexpr (std::is_void_v<T>) {
+        promise_.set_value();
+      } else {
+        promise_.set_value(std::move(done.result()));
+      }
+    }
+
+   private:
+    std::shared_ptr<Shared> shared_;
+    std::promise<T> promise_;
+  };
+  ThreadsafeResult(std::shared_ptr<Shared> shared, std::future<T> future)
+      : shared_(std::move(shared)), future_(std::move(future)) {}
 
   std::shared_ptr<Shared> shared_;
+  std::future<T> future_;
 };
 
 /// Runs `coro` as a task of `loop`, from any other thread, in a copy of this one's context. If the
 /// loop closes before it is done, the result is std::future_error (broken_promise); what a task
-/// factory throws is the result, too. Throws
-/// std::logic_error if it is closed.
+/// factory throws is the result, too. Throws std::logic_error if the loop is closed.
 /// https://docs.python.org/3/library/asyncio-task.html#asyncio.run_coroutine_threadsafe
 template <class T>
 ThreadsafeResult<T> run_coroutine_threadsafe(Coro<T> coro, EventLoop& loop) {
-  using Shared = typename ThreadsafeResult<T>::Shared;
-  const auto shared = std::make_shared<Shared>(loop.mailbox());
-  loop.call_soon_threadsafe(
-      [shared, context = ContextRef::inherited(), coro = std::move(coro), &loop]() mutable {
-        const EnteredContext entered(std::move(context));
-        Task<T> task;
-        try {
-          task = create_task(loop, std::move(coro));
-        } catch (...) {
-          shared->promise.set_exception(std::current_exception());
-          throw;  // it is reported as well
-        }
-        shared->task = task;
-        task.add_done_callback([shared](Future<T> done) {
-          shared->task = {};
-          if (std::exception_ptr failure = done.state()->failure()) {
-            shared->promise.set_exception(std::move(failure));
-          } else if constexpr (std::is_void_v<T>) {
-            shared->promise.set_value();
-          } else {
-            shared->promise.set_value(std::move(done.result()));
-          }
-        });
-      });
-  return ThreadsafeResult<T>(shared);
+  using Result = ThreadsafeResult<T>;
+  const auto shared = std::make_shared<typename Result::Shared>(loop.mailbox());
+  typename Result::Delivery delivery(shared);
+  std::future<T> future = delivery.promise().get_future();
+  loop.call_soon_threadsafe([shared, delivery = std::move(delivery),
+                             context = ContextRef::inherited(), coro = std::move(coro),
+                             &loop]() mutable {
+    const EnteredContext entered(std::move(context));
+    try {
+      shared->task = create_task(loop, std::move(coro));
+    } catch (...) {
+      delivery.promise().set_exception(std::current_exception());
+      throw;  // it is reported as well
+    }
+    const Future<T> task = shared->task;
+    task.add_done_callback(std::move(delivery));
+  });
+  return Result(shared, std::move(future));
 }
 
 }  // namespace ferry

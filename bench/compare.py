@@ -12,6 +12,7 @@ what the process itself has written to, without the kernel's socket buffers.
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -30,11 +31,16 @@ SERVERS = {  # transport: name: program, arguments
     'tcp': {
         'ferry': ('ferry-bench', ['serve']),
         'ferry-buffered': ('ferry-bench', ['serve', '--api', 'buffered']),
+        'ferry-streams': ('ferry-bench', ['serve', '--api', 'streams']),
         'epoll': ('peers/epoll_echo', []),
         'libuv': ('peers/uv_echo', []),
         'asio-callbacks': ('peers/asio_callbacks_echo', []),
         'asio-coroutines': ('peers/asio_coroutines_echo', []),
         'libevent': ('peers/libevent_echo', []),
+        'uvloop-protocol': ('python_echo.py', ['--api', 'protocol']),
+        'uvloop-streams': ('python_echo.py', ['--api', 'streams']),
+        'go': ('peers/go_echo', []),
+        'node': ('node_echo.js', []),
     },
     'tls': {  # all are given the same certificate
         'ferry': ('ferry-bench', ['serve', '--tls']),
@@ -53,7 +59,14 @@ SERVERS = {  # transport: name: program, arguments
 }
 BASELINES = {'tcp': 'epoll', 'tls': 'openssl', 'udp': 'epoll'}  # what the ratios are to
 SERVER_NAMES = list(dict.fromkeys(name for known in SERVERS.values() for name in known))
-DEFAULT_SERVERS = [name for name in SERVER_NAMES if name != 'ferry-buffered']
+# --api streams: the same server on ferry's callbacks, then what is written in the straight way.
+STREAM_SERVERS = ['ferry', 'ferry-streams', 'asio-coroutines', 'uvloop-protocol', 'uvloop-streams',
+                  'go', 'node']
+STREAM_BASELINE = 'ferry'
+STREAM_WORKLOADS = ['pingpong', 'framed', 'chunks', 'large', 'churn', 'idle']
+DEFAULT_SERVERS = [name for name in SERVER_NAMES
+                   if name not in {'ferry-buffered', *STREAM_SERVERS} - {'ferry', 'asio-coroutines'}]
+INTERPRETERS = {'.py': ['python3', '/usr/bin/python3'], '.js': ['node', 'nodejs']}
 # Beside what is measured: starting and ending both programs, waiting for the server to be idle.
 SECONDS_BESIDE = 0.5
 
@@ -94,6 +107,20 @@ WORKLOADS = {  # name: title, how
                              load(4, 64, 32, transport='udp',
                                   options=('--segmentation', 0))),
 }
+
+
+def works(command):
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@functools.cache
+def interpreter(suffix):
+    """The first one that there is; of Python's the one that has uvloop. None: none."""
+    check = ['-c', 'import uvloop'] if suffix == '.py' else ['--version']
+    return next((name for name in INTERPRETERS[suffix] if works([name, *check])), None)
 
 
 class Failed(Exception):
@@ -204,20 +231,26 @@ class Comparison:
         self.failures = 0
         self.certificate = None
 
-    def program(self, name, transport):
-        return self.bench / SERVERS[transport][name][0]
+    def command(self, name, transport):
+        """How a server is started; None if it is not built, or what runs it not installed."""
+        file, arguments = SERVERS[transport][name]
+        suffix = Path(file).suffix
+        if suffix in INTERPRETERS:
+            runs_it = interpreter(suffix)
+            return runs_it and [runs_it, ROOT / 'bench/peers' / file, *arguments]
+        return [self.bench / file, *arguments] if (self.bench / file).exists() else None
 
     def present(self, workload):
-        """The chosen servers that this workload is for and that are built."""
+        """The chosen servers that this workload is for and that can be started."""
         transport = workload['transport']
         return [name for name in self.options.servers
-                if name in SERVERS[transport] and self.program(name, transport).exists()]
+                if name in SERVERS[transport] and self.command(name, transport)]
 
-    def programs(self, workloads):
-        """All that those workloads would want of the chosen servers."""
-        for transport in {WORKLOADS[name][1]['transport'] for name in workloads}:
-            for name in set(self.options.servers).intersection(SERVERS[transport]):
-                yield self.program(name, transport)
+    def missing(self, workloads):
+        """Those that cannot be."""
+        return sorted({name for workload in workloads for name in self.options.servers
+                       for transport in [WORKLOADS[workload][1]['transport']]
+                       if name in SERVERS[transport] and not self.command(name, transport)})
 
     def certificate_arguments(self):
         if self.certificate is None:
@@ -226,8 +259,7 @@ class Comparison:
 
     def measure(self, server_name, workload):
         transport = workload['transport']
-        command = [self.program(server_name, transport), *SERVERS[transport][server_name][1],
-                   '--port', 0]
+        command = [*self.command(server_name, transport), '--port', 0]
         if workload['message']:
             command += ['--message', workload['message']]
         if transport == 'tls':
@@ -333,8 +365,7 @@ def latency(rounds, key):
     return number(statistics.median(values)) if values else '-'
 
 
-def table(workload, results):
-    beside = BASELINES[workload['transport']]
+def table(workload, results, beside):
     baseline = results.get(beside, [])
     if workload['kind'] == 'idle':
         head = ['server', 'bytes/connection', f'/ {beside}']
@@ -406,14 +437,22 @@ def parse_options():
                         help='each server is measured so often (ROUNDS, or 5)')
     parser.add_argument('--warmup', type=positive(float), default=0.3,
                         help='seconds before each measurement (0.3)')
-    parser.add_argument('--only', type=names(WORKLOADS), default=list(WORKLOADS),
+    parser.add_argument('--api', choices=['callbacks', 'streams'], default='callbacks',
+                        help='streams: ferry\'s StreamReader and StreamWriter beside its callbacks,'
+                        ' uvloop, Go and Node; of TCP')
+    parser.add_argument('--only', type=names(WORKLOADS),
                         metavar='WORKLOAD[,..]', help=', '.join(WORKLOADS))
     parser.add_argument('--list', action='store_true', help='tell what the workloads are')
-    parser.add_argument('--servers', type=names(SERVER_NAMES), default=DEFAULT_SERVERS,
+    parser.add_argument('--servers', type=names(SERVER_NAMES),
                         metavar='SERVER[,..]', help=', '.join(SERVER_NAMES))
     parser.add_argument('--json', metavar='FILE', help='write every single result there')
     parser.add_argument('--build', default=ROOT / 'build-release', help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    streams = options.api == 'streams'
+    options.only = options.only or (STREAM_WORKLOADS if streams else list(WORKLOADS))
+    options.servers = options.servers or (STREAM_SERVERS if streams else DEFAULT_SERVERS)
+    options.baselines = {**BASELINES, 'tcp': STREAM_BASELINE} if streams else BASELINES
+    return options
 
 
 def main():
@@ -430,9 +469,8 @@ def main():
         if not (comparison.bench / 'ferry-bench').exists():
             sys.exit(f'compare: {comparison.bench / "ferry-bench"} is not built')
         planned = {name: comparison.present(WORKLOADS[name][1]) for name in options.only}
-        missing = {str(path) for path in comparison.programs(options.only) if not path.exists()}
-        if missing:
-            print(f'compare: not built and left out: {", ".join(sorted(missing))}',
+        if missing := comparison.missing(options.only):
+            print(f'compare: not built or not installed, and left out: {", ".join(missing)}',
                   file=sys.stderr)
 
         print(f'{cpu_model()}, {os.cpu_count()} CPUs, Linux {platform.release()}')
@@ -455,7 +493,8 @@ def main():
                 title += f' ({workload["connections"]:,})'
             results = comparison.run(name, workload, chosen)
             collected[name] = results
-            print(f'\n{name}: {title}\n\n{table(workload, results)}', flush=True)
+            beside = options.baselines[workload['transport']]
+            print(f'\n{name}: {title}\n\n{table(workload, results, beside)}', flush=True)
     if options.json:
         Path(options.json).write_text(json.dumps(collected, indent=1) + '\n')
     if comparison.failures:

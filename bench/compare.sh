@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds (release) and compares ferry's echo server with those of other libraries:
 #   sh bench/compare.sh [seconds per measurement] [--only WORKLOAD[,..]] [--servers SERVER[,..]]
+#   sh bench/compare.sh --api streams ...   its StreamReader and StreamWriter, beside Go, Node, uvloop
 # and ferry-proxy with other relays:
 #   sh bench/compare.sh relay [seconds per measurement] [--only WORKLOAD[,..]] [--relays RELAY[,..]]
 # ROUNDS=N in the environment sets the number of rounds (5). --list tells the

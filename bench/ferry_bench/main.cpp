@@ -31,6 +31,9 @@ const std::map<std::string, Carrier> kTransports{{"tcp", Carrier::tcp},
                                                  {"udp", Carrier::udp},
                                                  {"pipe", Carrier::pipe}};
 
+const std::map<std::string, Api> kApis{
+    {"callbacks", Api::callbacks}, {"buffered", Api::buffered}, {"streams", Api::streams}};
+
 /// `transports`: names of kTransports.
 void add_endpoint(CLI::App& command, Endpoint& endpoint, unsigned least_port,
                   const std::vector<std::string>& transports) {
@@ -106,8 +109,12 @@ std::string complaint(const LoadOptions& options) {
 }
 
 std::string complaint(const ServeOptions& options) {
-  if (options.at.transport == Carrier::udp && (options.buffered || options.message > 0)) {
-    return "--transport udp goes with neither --api buffered nor --message";
+  if (options.at.transport == Carrier::udp &&
+      (options.api != Api::callbacks || options.message > 0)) {
+    return "--transport udp goes with neither --api nor --message";
+  }
+  if (options.api == Api::streams && !is_stream(options.at)) {
+    return "--api streams is for tcp and unix";
   }
   if (options.loops > 0 && !is_stream(options.at)) return "--loops is for tcp and unix";
   if (options.reuse_port && options.at.transport != Carrier::tcp) {
@@ -140,8 +147,10 @@ int run(int argc, char** argv) {
       })
       ->default_str("0:1");
   std::string api = "callbacks";
-  serve_command->add_option("--api", api, "callbacks: Protocol; buffered: BufferedProtocol")
-      ->check(CLI::IsMember({"callbacks", "buffered"}))
+  serve_command
+      ->add_option("--api", api,
+                   "callbacks: Protocol; buffered: BufferedProtocol; streams: StreamReader")
+      ->check(CLI::IsMember({"callbacks", "buffered", "streams"}))
       ->capture_default_str();
   serve_command
       ->add_option("--message", serving.message,
@@ -206,7 +215,7 @@ int run(int argc, char** argv) {
                  command ? error.what() : "no such command: ", command ? "" : argv[1]);
     return 2;
   }
-  serving.buffered = api == "buffered";
+  serving.api = kApis.at(api);
   serving.reuse_port = spread == "reuse_port";
   if (serve_command->parsed()) {
     if (complain(complaint(*serve_command, serving.at)) || complain(complaint(serving))) return 2;

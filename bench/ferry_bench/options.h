@@ -12,6 +12,9 @@ namespace ferry::bench {
 /// What carries the bytes.
 enum class Carrier { tcp, unix_stream, udp, pipe };
 
+/// What the echo server is written with.
+enum class Api { callbacks, buffered, streams };
+
 /// Where a server is or shall be.
 struct Endpoint {
   Carrier transport = Carrier::tcp;
@@ -25,8 +28,8 @@ struct ServeOptions {
   Endpoint at;
   std::vector<PipePair> pipes{PipePair{}};  ///< For Carrier::pipe, instead of an endpoint.
   bool segmentation = true;                 ///< Of datagrams, by the kernel.
-  bool buffered = false;                    ///< Read by BufferedProtocol instead of Protocol.
-  std::size_t message = 0;                  ///< Bytes of a message; 0: echo chunks as they come.
+  Api api = Api::callbacks;
+  std::size_t message = 0;  ///< Bytes of a message; 0: echo chunks as they come.
   std::size_t loops = 0;    ///< Serve on so many loops; 0: on the one of the main thread.
   bool reuse_port = false;  ///< Each loop listens, instead of one that hands out what it accepts.
   std::string certificate;  ///< PEM files for TLS; empty: made for this run.

@@ -1,5 +1,6 @@
 #include "descriptors.h"
 #include "echo.h"
+#include "echo_stream.h"
 #include "options.h"
 #include "tls.h"
 
@@ -57,7 +58,13 @@ void start_loops(std::optional<LoopGroup>& group, std::size_t loops) {
 template <class Make>
 void serve_connections(EventLoop& loop, const ServeOptions& options, const Make& make) {
   constexpr int kBacklog = 1024;
-  const auto factory = [make] {
+  const auto factory = [make, &options]() -> std::shared_ptr<Protocol> {
+    if (options.api == Api::streams) {
+      const auto serve_one = [size = options.message](StreamReader reader, StreamWriter writer) {
+        return echo_stream(std::move(reader), std::move(writer), size);
+      };
+      return std::make_shared<StreamReaderProtocol>(StreamReader::kDefaultLimit, serve_one);
+    }
     std::shared_ptr<Protocol> made;
     make([&](auto echo) { made = echo; });
     return made;
@@ -88,6 +95,8 @@ void serve_connections(EventLoop& loop, const ServeOptions& options, const Make&
   }
   say_listening(server->sockets());
   loop.run_forever();
+  // Tasks hear of the end by their streams; nobody is to be left behind in the middle of a read.
+  loop.run_until_complete(server->drain(Duration::zero()));
 }
 
 }  // namespace
@@ -99,9 +108,9 @@ int serve(const ServeOptions& options) {
   for (const int signal_number : {SIGTERM, SIGINT}) {
     loop.add_signal_handler(signal_number, [&loop] { loop.stop(); });
   }
-  // Calls `use` with a new protocol, whichever class that is.
+  // Calls `use` with a new protocol, whichever class that is. (Not for streams.)
   const auto make = [&options](const auto& use) {
-    if (options.buffered) return use(std::make_shared<BufferedEcho>(options.message));
+    if (options.api == Api::buffered) return use(std::make_shared<BufferedEcho>(options.message));
     if (options.message > 0) return use(std::make_shared<EchoMessages>(options.message));
     use(std::make_shared<EchoChunks>());
   };

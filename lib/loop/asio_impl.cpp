@@ -30,4 +30,14 @@ void renew_signal_pipe() noexcept {
 #endif
 }
 
+/// For who closes what a forked child has inherited: those two are to stay. -1: there are none.
+void signal_pipe(int (&ends)[2]) noexcept {
+  ends[0] = ends[1] = -1;
+#if ASIO_VERSION >= 101200 && ASIO_VERSION < 103900
+  const asio::detail::signal_state* state = asio::detail::get_signal_state();
+  ends[0] = state->read_descriptor_;
+  ends[1] = state->write_descriptor_;
+#endif
+}
+
 }  // namespace ferry

@@ -1,19 +1,114 @@
 #include "asio_kernel.h"
 
 #include <ferry/error.h>
+#include <ferry/event_loop.h>
 
 #include <asio/post.hpp>
+#include <asio/version.hpp>
+
+#include <stdexcept>
 
 namespace ferry {
 
+namespace {
+
+/// A watch on a shared kernel: its listener is called inside the client.
+class VisitingWatch final : public FdWatch, private FdWatch::Listener {
+ public:
+  VisitingWatch(asio::io_context& io, Kernel::Client& client, int fd, FdWatch::Listener& listener,
+                std::error_code& error)
+      : client_(client), listener_(listener), watch_(make_fd_watch(io, fd, *this, error)) {}
+
+  void arm(Direction direction, Arm how) override { watch_->arm(direction, how); }
+  void disarm(Direction direction) override { watch_->disarm(direction); }
+  void close() noexcept override { delete this; }
+
+ private:
+  ~VisitingWatch() = default;
+
+  // The listener may close this meanwhile.
+  void on_readable(ReadEvent event) override {
+    std::pair<FdWatch::Listener&, ReadEvent> call{listener_, event};
+    client_.call_inside(
+        [](void* argument) {
+          auto& [listener, read] = *static_cast<decltype(call)*>(argument);
+          listener.on_readable(read);
+        },
+        &call);
+  }
+  void on_writable() override {
+    client_.call_inside(
+        [](void* argument) { static_cast<FdWatch::Listener*>(argument)->on_writable(); },
+        &listener_);
+  }
+
+  Kernel::Client& client_;
+  FdWatch::Listener& listener_;
+  FdWatchPtr watch_;
+};
+
+}  // namespace
+
 // The scheduler's lock stays, so that other threads may post; the per-descriptor locks go.
 AsioKernel::AsioKernel()
-    : io_(ASIO_CONCURRENCY_HINT_UNSAFE_IO), work_(io_.get_executor()), timer_(io_) {}
+    : own_io_(std::make_unique<asio::io_context>(ASIO_CONCURRENCY_HINT_UNSAFE_IO)),
+      io_(*own_io_),
+      timer_(io_) {
+  remains_->kernel = this;
+}
 
-AsioKernel::~AsioKernel() = default;
+AsioKernel::AsioKernel(asio::io_context& context) : io_(context), timer_(io_) {
+  remains_->kernel = this;
+}
+
+AsioKernel::~AsioKernel() {
+  remains_->kernel = nullptr;
+}
 
 std::unique_ptr<Kernel> make_asio_kernel() {
   return std::make_unique<AsioKernel>();
+}
+
+// What ferry/asio.h declares, for the options of Asio that this file was compiled with and no
+// others. The same list as there.
+namespace detail {
+
+inline constexpr unsigned kAsioOptions = 0
+#if defined(ASIO_HAS_EPOLL)
+                                         + 1
+#endif
+#if defined(ASIO_HAS_IO_URING_AS_DEFAULT)
+                                         + 2
+#endif
+#if defined(ASIO_HAS_THREADS)
+                                         + 4
+#endif
+#if defined(ASIO_ENABLE_HANDLER_TRACKING)
+                                         + 8
+#endif
+    ;
+
+template <unsigned kVersion, unsigned kOptions>
+asio::io_context& asio_context(Kernel& kernel);
+template <unsigned kVersion, unsigned kOptions>
+std::unique_ptr<Kernel> asio_kernel(asio::io_context& context);
+
+template <>
+asio::io_context& asio_context<ASIO_VERSION, kAsioOptions>(Kernel& kernel) {
+  if (auto* const asio = dynamic_cast<AsioKernel*>(&kernel)) return asio->context();
+  throw std::logic_error("io_context: the kernel of this event loop is not Asio's");
+}
+template <>
+std::unique_ptr<Kernel> asio_kernel<ASIO_VERSION, kAsioOptions>(asio::io_context& context) {
+  return std::make_unique<AsioKernel>(context);
+}
+
+}  // namespace detail
+
+template <class F>
+void AsioKernel::call(F f) {
+  if (own_io_) return f();
+  client_->call_inside([](void* argument) { (*static_cast<F*>(argument))(); }, &f);
 }
 
 void AsioKernel::run() {
@@ -22,6 +117,7 @@ void AsioKernel::run() {
     std::uint64_t& run;
     ~Leave() { ++run; }
   } leave{run_};
+  const WorkGuard work(io_.get_executor());
   io_.restart();
   io_.run();
 }
@@ -29,26 +125,31 @@ void AsioKernel::run() {
 void AsioKernel::stop() {
   // Behind all that the last poll harvested, so that none of it waits for the next run.
   // Only of this run: should a LoopExit end it first, the next one is not meant.
-  asio::post(io_, [this, run = run_] {
-    if (run == run_) io_.stop();
+  asio::post(io_, [remains = remains_, run = run_] {
+    AsioKernel* const kernel = remains->kernel;
+    if (kernel && run == kernel->run_) kernel->io_.stop();
   });
 }
 
 void AsioKernel::request_drain() {
   if (drain_posted_) return;
   drain_posted_ = true;
-  asio::post(io_, placed(drain_memory_, [this] {
-               drain_posted_ = false;
-               client_->on_drain();
+  asio::post(io_, placed(remains_->drain_memory, [remains = remains_] {
+               AsioKernel* const kernel = remains->kernel;
+               if (!kernel) return;
+               kernel->drain_posted_ = false;
+               kernel->call([kernel] { kernel->client_->on_drain(); });
              }));
 }
 
 void AsioKernel::wake() noexcept {
   if (wake_posted_.exchange(true)) return;
   try {
-    asio::post(io_, [this] {
-      wake_posted_ = false;
-      client_->on_drain();
+    asio::post(io_, [remains = remains_] {
+      AsioKernel* const kernel = remains->kernel;
+      if (!kernel) return;
+      kernel->wake_posted_ = false;
+      kernel->call([kernel] { kernel->client_->on_drain(); });
     });
   } catch (...) {
     wake_posted_ = false;  // out of memory: the next wake tries again
@@ -58,17 +159,32 @@ void AsioKernel::wake() noexcept {
 void AsioKernel::set_timer(TimePoint when) {
   const std::uint64_t setting = ++timer_setting_;
   timer_.expires_at(when);
-  timer_.async_wait(placed(timer_memory_, [this, setting](const asio::error_code& error) {
-    if (!error && setting == timer_setting_) client_->on_timer();
-  }));
+  if (!own_io_ && when == TimePoint::max()) return;
+  timer_.async_wait(
+      placed(remains_->timer_memory, [remains = remains_, setting](const asio::error_code& error) {
+        AsioKernel* const kernel = remains->kernel;
+        if (error || !kernel || setting != kernel->timer_setting_) return;
+        kernel->call([kernel] { kernel->client_->on_timer(); });
+      }));
 }
 
 void AsioKernel::after_fork_in_child() {
   io_.notify_fork(asio::io_context::fork_child);
 }
 
+void AsioKernel::work_started() {
+  if (!own_io_ && work_++ == 0) work_guard_.emplace(io_.get_executor());
+}
+
+void AsioKernel::work_finished() noexcept {
+  if (!own_io_ && --work_ == 0) work_guard_.reset();
+}
+
 FdWatchPtr AsioKernel::watch(int fd, FdWatch::Listener& listener, std::error_code& error) {
-  return make_fd_watch(io_, fd, listener, error);
+  if (own_io_) return make_fd_watch(io_, fd, listener, error);
+  FdWatchPtr watch(new VisitingWatch(io_, *client_, fd, listener, error));
+  if (error) watch.reset();
+  return watch;
 }
 
 std::error_code AsioKernel::watch_signal(int signal_number) {
@@ -76,24 +192,31 @@ std::error_code AsioKernel::watch_signal(int signal_number) {
   asio::error_code error;
   signals_->add(signal_number, error);
   if (error) return system_error_code(error.value());
+  ++signal_count_;
   wait_for_signal();
   return {};
 }
 
 std::error_code AsioKernel::unwatch_signal(int signal_number) {
   asio::error_code error;
-  if (signals_) signals_->remove(signal_number, error);
+  if (signals_) {
+    signals_->remove(signal_number, error);
+    // Else whoever runs a shared io_context would wait for none.
+    if (!error && --signal_count_ == 0) signals_->cancel();
+  }
   return system_error_code(error.value());
 }
 
 void AsioKernel::wait_for_signal() {
   if (waiting_for_signal_) return;
   waiting_for_signal_ = true;
-  signals_->async_wait([this](const asio::error_code& error, int signal_number) {
-    waiting_for_signal_ = false;
+  signals_->async_wait([remains = remains_](const asio::error_code& error, int signal_number) {
+    AsioKernel* const kernel = remains->kernel;
+    if (!kernel) return;
+    kernel->waiting_for_signal_ = false;
+    if (kernel->signal_count_ > 0) kernel->wait_for_signal();
     if (error) return;
-    wait_for_signal();
-    client_->on_signal(signal_number);
+    kernel->call([kernel, signal_number] { kernel->client_->on_signal(signal_number); });
   });
 }
 

@@ -7,7 +7,7 @@
 #include <asio/steady_timer.hpp>
 
 #include <atomic>
-#include <map>
+#include <memory>
 #include <optional>
 
 namespace ferry {
@@ -72,11 +72,15 @@ PlacedHandler<F> placed(HandlerMemory& memory, F f) {
 }
 
 /// The kernel that ships: waiting, waking and timers by an io_context, readiness by its reactor,
-/// the socket calls of the operating system.
+/// the socket calls of the operating system. The io_context is its own, or the application's, which
+/// may run it itself and has it longer.
 class AsioKernel final : public BsdSockets {
  public:
   AsioKernel();
+  explicit AsioKernel(asio::io_context& context);
   ~AsioKernel() override;
+
+  asio::io_context& context() noexcept { return io_; }
 
   void attach(Client& client) override { client_ = &client; }
   TimePoint now() override { return std::chrono::steady_clock::now(); }
@@ -89,24 +93,40 @@ class AsioKernel final : public BsdSockets {
   void wake() noexcept override;
   void set_timer(TimePoint when) override;
   void after_fork_in_child() override;
+  bool shared() const noexcept override { return !own_io_; }
+  void work_started() override;
+  void work_finished() noexcept override;
   FdWatchPtr watch(int fd, FdWatch::Listener& listener, std::error_code& error) override;
   std::error_code watch_signal(int signal_number) override;
   std::error_code unwatch_signal(int signal_number) override;
 
  private:
-  void wait_for_signal();
+  /// What handlers refer to that may wait in an io_context when this is gone.
+  struct Remains {
+    HandlerMemory drain_memory;
+    HandlerMemory timer_memory;
+    AsioKernel* kernel;
+  };
+  using WorkGuard = asio::executor_work_guard<asio::io_context::executor_type>;
 
-  HandlerMemory drain_memory_;  // both outlive io_, which may hold handlers until its end
-  HandlerMemory timer_memory_;
-  asio::io_context io_;
-  asio::executor_work_guard<asio::io_context::executor_type> work_;
+  void wait_for_signal();
+  /// Calls what is the client's or a listener's.
+  template <class F>
+  void call(F f);
+
+  std::shared_ptr<Remains> remains_ = std::make_shared<Remains>();
+  std::unique_ptr<asio::io_context> own_io_;
+  asio::io_context& io_;
   asio::steady_timer timer_;
   std::optional<asio::signal_set> signals_;
   Client* client_ = nullptr;
+  std::size_t work_ = 0;  // of a shared kernel
+  std::optional<WorkGuard> work_guard_;
   std::uint64_t run_ = 0;
   bool drain_posted_ = false;
   std::atomic<bool> wake_posted_ = false;
   std::uint64_t timer_setting_ = 0;  // tells a wait that was replaced from the one that counts
+  std::size_t signal_count_ = 0;
   bool waiting_for_signal_ = false;
 };
 

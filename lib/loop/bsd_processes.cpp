@@ -21,8 +21,6 @@ namespace ferry {
 
 namespace {
 
-constexpr int kPidfd = 3;  // P_PIDFD, which older headers of the system do not have
-
 /// What posix_spawn does in the child before the program begins.
 class Actions {
  public:
@@ -84,20 +82,6 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   for (const std::string& text : texts) all.push_back(const_cast<char*>(text.c_str()));
   all.push_back(nullptr);
   return all;
-}
-
-/// A pidfd that can be waited for and signalled; -1 if the system has or gives none.
-int open_pidfd(pid_t child) {
-  const auto fd = static_cast<int>(::syscall(SYS_pidfd_open, child, 0));
-  if (fd < 0) return -1;
-  siginfo_t info{};
-  if (::waitid(static_cast<idtype_t>(kPidfd), static_cast<id_t>(fd), &info,
-               WEXITED | WNOHANG | WNOWAIT) == 0 &&
-      ::syscall(SYS_pidfd_send_signal, fd, 0, nullptr, 0) == 0) {
-    return fd;
-  }
-  ::close(fd);
-  return -1;
 }
 
 /// Where execvp(3) would look for `program`, by the PATH the child will have.
@@ -174,6 +158,19 @@ int spawn_process(const SpawnRequest& request, const Actions& actions, pid_t& pi
 }
 
 }  // namespace
+
+int open_pidfd(int child) noexcept {
+  const auto fd = static_cast<int>(::syscall(SYS_pidfd_open, child, 0));
+  if (fd < 0) return -1;
+  siginfo_t info{};
+  if (::waitid(static_cast<idtype_t>(kPidfd), static_cast<id_t>(fd), &info,
+               WEXITED | WNOHANG | WNOWAIT) == 0 &&
+      ::syscall(SYS_pidfd_send_signal, fd, 0, nullptr, 0) == 0) {
+    return fd;
+  }
+  ::close(fd);
+  return -1;
+}
 
 IoResult BsdSockets::spawn(const SpawnRequest& request, int& pid) {
   Actions actions;

@@ -38,6 +38,11 @@ class ChildWaiters {
   std::map<int, Waiter> waiters_;  // by handle
 };
 
+constexpr int kPidfd = 3;  // P_PIDFD, which older headers of the system do not have
+
+/// A pidfd of a child that can be waited for and signalled; -1 if the system has or gives none.
+int open_pidfd(int child) noexcept;
+
 /// waitid(2) for a child that has ended, without a word about those that have not (EAGAIN).
 /// `number` is what `type` (P_PID, P_PIDFD) says.
 IoResult reap_child(int type, int number, bool wait, int& status) noexcept;

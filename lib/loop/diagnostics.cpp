@@ -110,10 +110,18 @@ void EventLoop::callback_failed(const char* what, SourceLocation where) {
 void EventLoop::run_timed(Function<void()>& callback, SourceLocation where) {
   if (!state_->debug()) return run_callback(callback, where);
   const TimePoint begin = time();
+  state_->slow_reported = false;
   run_callback(callback, where);
+  if (state_->slow_reported) return;
   const Duration taken = time() - begin;
   if (taken < state_->slow_callback) return;
-  log(LogLevel::warning, "the callback scheduled at " + location(where) + " took " +
+  report_slow(std::string("the callback scheduled at ").append(location(where)), taken);
+}
+
+void EventLoop::report_slow(std::string_view what, Duration taken) {
+  if (!state_->debug() || taken < state_->slow_callback) return;
+  state_->slow_reported = true;
+  log(LogLevel::warning, std::string(what) + " took " +
                              std::to_string(std::chrono::duration<double>(taken).count()) + " s");
 }
 
@@ -142,6 +150,9 @@ bool EventLoop::debug() const noexcept {
 }
 void EventLoop::set_slow_callback_duration(Duration limit) noexcept {
   state_->slow_callback = limit;
+}
+Duration EventLoop::slow_callback_duration() const noexcept {
+  return state_->slow_callback;
 }
 
 }  // namespace ferry

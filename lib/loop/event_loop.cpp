@@ -28,6 +28,32 @@ bool debug_from_environment() {
 
 }  // namespace
 
+/// While it exists, this thread runs that loop; on a shared kernel perhaps inside a callback of
+/// another one.
+class EventLoop::Running {
+ public:
+  Running(EventLoop& loop, LoopState& s) noexcept
+      : s_(s), outer_(t_running), outer_generation_(t_running_generation) {
+    s_.running = true;
+    s_.thread = std::this_thread::get_id();
+    t_running = &loop;
+    t_running_generation = fork_generation();
+  }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() {
+    s_.running = false;
+    s_.thread = {};
+    t_running = outer_;
+    t_running_generation = outer_generation_;
+  }
+
+ private:
+  LoopState& s_;
+  EventLoop* outer_;
+  unsigned outer_generation_;
+};
+
 EventLoop* running_loop() noexcept {
   return t_running_generation == fork_generation() ? t_running : nullptr;
 }
@@ -55,6 +81,7 @@ EventLoop::EventLoop(std::unique_ptr<Kernel> kernel, LoopOptions options)
       attention_(&state_->mailbox->attention) {
   state_->fork_generation = fork_generation();
   state_->mailbox->kernel = kernel_.get();
+  state_->shared = kernel_->shared();
   set_debug(options.debug.value_or(debug_from_environment()));
   kernel_->attach(*this);
 }
@@ -78,20 +105,15 @@ void EventLoop::run_forever() {
   if (running_loop()) {
     throw std::logic_error("run_forever: cannot run while another loop is running in this thread");
   }
-  struct Running {
-    LoopState& s;
-    explicit Running(EventLoop& loop) : s(*loop.state_) {
-      s.running = true;
-      s.thread = std::this_thread::get_id();
-      t_running = &loop;
-      t_running_generation = fork_generation();
+  struct Leave {
+    EventLoop& loop;
+    ~Leave() {
+      loop.state_->stopping = loop.state_->stop_issued = false;
+      // Who runs a shared kernel next need not be this function.
+      if (loop.state_->shared && !loop.ready_.empty()) loop.request_drain();
     }
-    ~Running() {
-      s.running = s.stopping = s.stop_issued = false;
-      s.thread = {};
-      t_running = nullptr;
-    }
-  } running(*this);
+  } leave{*this};
+  const Running running(*this, s);
   s.stop_issued = false;
   collect_mail();
   // A stop before the run: what is ready now is its one batch.
@@ -125,7 +147,7 @@ void EventLoop::stop() {
   LoopState& s = *state_;
   if (s.closed() || s.stopping) return;
   s.stopping = true;
-  if (!s.running) return;
+  if (!s.running && !s.shared) return;
   // What is ready now is the last batch, unless a batch is under way.
   if (!s.draining) s.batch_end = ready_.pushed();
   request_drain();
@@ -158,6 +180,7 @@ void EventLoop::close() {
   s.descriptors.clear();
   s.pipes.clear();
   while (!s.signals.empty()) remove_signal_handler(s.signals.begin()->first);
+  if (s.shared) kernel_->set_timer(TimePoint::max());
   ready_.clear();
   s.timers.clear();
   {
@@ -183,7 +206,7 @@ void EventLoop::attend() {
 }
 
 void EventLoop::request_drain() {
-  if (drain_requested_ || !state_->running) return;
+  if (drain_requested_ || !(state_->running || state_->shared)) return;
   drain_requested_ = true;
   kernel_->request_drain();
 }
@@ -263,7 +286,12 @@ void EventLoop::on_drain() {
   for (std::size_t budget = kCallbacksPerTurn; budget > 0; --budget) {
     if (ready_.taken() >= s.batch_end) {
       if (s.stopping) {
-        s.stop_issued = true;
+        // Nobody tells a visitor when the run ends: what he leaves comes behind the stop.
+        if (s.visiting) {
+          s.stopping = false;
+        } else {
+          s.stop_issued = true;
+        }
         kernel_->stop();
         return;
       }
@@ -315,6 +343,29 @@ void EventLoop::on_signal(int signal_number) {
     const auto callback = handler->second;
     (*callback)();
   });
+}
+
+void EventLoop::call_inside(void (*f)(void*), void* argument) {
+  LoopState& s = *state_;
+  if (s.running) {
+    if (s.thread == std::this_thread::get_id()) return f(argument);
+    fatal(state_.get(), "two threads run the io_context of an EventLoop");
+  }
+  struct Visit {
+    EventLoop& loop;
+    LoopState& s;
+    Visit(EventLoop& l, LoopState& state) noexcept : loop(l), s(state) { s.visiting = true; }
+    ~Visit() {
+      s.visiting = false;
+      // Nobody else takes back the kernel's timer, for which the visited would wait.
+      if (s.timers.size() == 0 && s.timer_armed != TimePoint::max()) {
+        s.timer_armed = TimePoint::max();
+        loop.kernel_->set_timer(TimePoint::max());
+      }
+    }
+  } visit(*this, s);
+  const Running running(*this, s);
+  f(argument);
 }
 
 // -- descriptors and signals

@@ -63,12 +63,12 @@ std::exception_ptr FutureState::failure() {
   return exception_;
 }
 
-void FutureState::check_pending() const {
-  if (done()) throw InvalidStateError("the future is done already");
+void FutureState::throw_done() {
+  throw InvalidStateError("the future is done already");
 }
 
-void FutureState::check_value() {
-  if (std::exception_ptr error = exception()) std::rethrow_exception(error);
+void FutureState::throw_no_value() {
+  std::rethrow_exception(exception());
 }
 
 FutureState::CallbackId FutureState::add_done_callback(Callback callback) {
@@ -78,7 +78,8 @@ FutureState::CallbackId FutureState::add_done_callback(Callback callback) {
     entries.push_back({id, std::move(callback)});
     schedule(std::move(entries));
   } else if (!callbacks_.first.callback) {
-    callbacks_.first = {id, std::move(callback)};
+    callbacks_.first.id = id;
+    callbacks_.first.callback = std::move(callback);
   } else {
     callbacks_.more.push_back({id, std::move(callback)});
   }
@@ -139,16 +140,16 @@ void FutureState::schedule_callbacks() {
 }
 
 void FutureState::run_callbacks() {
-  Callbacks callbacks = take_callbacks();
+  std::vector<Entry> more = std::move(callbacks_.more);
   try {
     // Gone before the next one runs, as a callback of its own would be.
-    Callback first = std::move(callbacks.first.callback);
+    Callback first = std::move(callbacks_.first.callback);
     loop_->run_callback([&] { first(*this); });
   } catch (...) {  // LoopExit: the rest must not be forgotten
-    schedule(std::move(callbacks.more));
+    schedule(std::move(more));
     throw;
   }
-  if (!callbacks.more.empty()) run_entries(std::move(callbacks.more));
+  if (!more.empty()) run_entries(std::move(more));
 }
 
 void FutureState::run_entries(std::vector<Entry> entries) {

@@ -5,6 +5,7 @@ namespace ferry {
 LoopResource::LoopResource(EventLoop& loop, Kind kind) : loop_(&loop), kind_(kind) {
   LoopState& s = *loop.state_;
   if (s.closed()) throw std::logic_error("the event loop is closed");
+  loop.kernel().work_started();
   next_ = s.resources;
   if (next_) next_->link_ = &next_;
   link_ = &s.resources;
@@ -23,6 +24,7 @@ void LoopResource::leave_loop() noexcept {
   link_ = nullptr;
   next_ = nullptr;
   --loop_->state_->resource_counts[static_cast<std::size_t>(kind_)];
+  loop_->kernel().work_finished();
 }
 
 }  // namespace ferry

@@ -26,6 +26,8 @@ struct LoopState {
   std::uint64_t batch_end = 0;  // the last callback of the batch under way, as the queue counts
 
   bool running = false;
+  bool shared = false;    // Kernel::shared
+  bool visiting = false;  // running, but not by run_forever
   bool closing = false;
   bool stopping = false;
   bool draining = false;     // a batch is under way, one of its callbacks on the stack
@@ -51,6 +53,7 @@ struct LoopState {
   std::shared_ptr<ExceptionHandler> exception_handler;
   LogSink log_sink;
   Duration slow_callback = std::chrono::milliseconds(100);
+  bool slow_reported = false;  // of the callback that runs
 
   explicit LoopState(EventLoop& loop) : descriptors(loop), pipes(loop.kernel()) {}
 

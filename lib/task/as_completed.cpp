@@ -1,6 +1,6 @@
 #include <ferry/as_completed.h>
 
-#include <algorithm>
+#include <unordered_set>
 
 namespace ferry {
 
@@ -18,55 +18,62 @@ class CompletionQueue::Change final : public WaitNode {
       throw;
     }
   }
+  std::string_view what() const noexcept override { return "as_completed"; }
+  void all_awaited(std::vector<FutureState*>& futures) const override {
+    for (const Pending& each : queue_.pending_) {
+      if (each.future.valid()) futures.push_back(each.future.state());
+    }
+  }
 
  private:
   CompletionQueue& queue_;
 };
 
-CompletionQueue::CompletionQueue(std::vector<AnyFuture> futures, std::optional<Duration> timeout) {
-  std::vector<AnyFuture> each_once;
-  for (AnyFuture& future : futures) {
-    if (std::find(each_once.begin(), each_once.end(), future) == each_once.end()) {
-      each_once.push_back(std::move(future));
-    }
-  }
-  left_ = each_once.size();
-  for (AnyFuture& future : each_once) {
+CompletionQueue::CompletionQueue(std::vector<AnyFuture> futures, std::optional<Duration> timeout)
+    : pending_(futures.size()) {
+  std::unordered_set<const FutureState*> seen;
+  for (std::size_t place = 0; place < futures.size(); ++place) {
+    AnyFuture& future = futures[place];
+    if (!seen.insert(future.state()).second) continue;
+    ++left_;
     if (future.done()) {
-      done_.push_back(std::move(future));
+      done_.push_back(place);
       continue;
     }
-    FutureState* const state = future.state();
-    const auto callback = state->add_done_callback([this](FutureState& finished) {
-      const auto found = std::find_if(pending_.begin(), pending_.end(), [&](const auto& entry) {
-        return entry.first.state() == &finished;
+    Pending& pending = pending_[place];
+    pending.callback =
+        future.state()->add_done_callback([this, place](FutureState&) { finished(place); });
+    pending.future = std::move(future);
+    if (timeout && !timer_) {
+      timer_.emplace(*pending.future.state()->loop(), [this] {
+        timed_out_ = true;
+        waiters_.wake_all();
       });
-      done_.push_back(std::move(found->first));
-      pending_.erase(found);
-      if (pending_.empty()) timer_.reset();
-      waiters_.wake_next();
-    });
-    pending_.emplace_back(std::move(future), callback);
-  }
-  if (timeout && !pending_.empty()) {
-    timer_.emplace(*pending_.front().first.state()->loop(), [this] {
-      timed_out_ = true;
-      waiters_.wake_all();
-    });
-    timer_->set(*timeout);
+      timer_->set(*timeout);
+    }
+    ++pending_count_;
   }
 }
 
 CompletionQueue::~CompletionQueue() {
-  for (const auto& [future, callback] : pending_) future.state()->remove_done_callback(callback);
+  for (const Pending& each : pending_) {
+    if (each.future.valid()) each.future.state()->remove_done_callback(each.callback);
+  }
 }
 
-Coro<AnyFuture> CompletionQueue::next() {
+void CompletionQueue::finished(std::size_t place) {
+  pending_[place].future = {};
+  done_.push_back(place);
+  if (--pending_count_ == 0) timer_.reset();
+  waiters_.wake_next();
+}
+
+Coro<std::size_t> CompletionQueue::next() {
   while (done_.empty()) {
     if (timed_out_) throw TimeoutError("as_completed");
     co_await Change(*this);
   }
-  AnyFuture next = std::move(done_.front());
+  const std::size_t next = done_.front();
   done_.pop_front();
   --left_;
   co_return next;

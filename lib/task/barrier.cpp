@@ -11,6 +11,7 @@ class Barrier::Change final : public WaitNode {
     unlink();
     resumed();
   }
+  std::string_view what() const noexcept override { return "barrier"; }
 
  private:
   WaitList& waiters_;  // the barrier's
@@ -54,6 +55,20 @@ Coro<std::size_t> Barrier::wait() {
 void Barrier::reset() {
   if (state_ == State::draining) return;  // it is as new when they have left
   set(count_ > 0 ? State::resetting : State::filling);
+}
+
+std::string_view Barrier::state() const noexcept {
+  switch (state_) {
+    case State::filling:
+      return "filling";
+    case State::draining:
+      return "draining";
+    case State::resetting:
+      return "resetting";
+    case State::broken:
+      break;
+  }
+  return "broken";
 }
 
 void Barrier::abort() {

@@ -11,6 +11,7 @@ class Condition::Notification final : public WaitNode {
     unlink();
     resumed();
   }
+  std::string_view what() const noexcept override { return "condition"; }
 
  private:
   WaitList& waiters_;  // the condition's

@@ -7,7 +7,7 @@ struct FramePool::Drain {
   ~Drain() {
     for (std::size_t place = 0; place < kClasses; ++place) {
       List& list = lists_[place];
-      list.used = false;
+      list.most = 0;
       while (Block* block = list.first) {
         list.first = block->next;
         ::operator delete(block);
@@ -22,7 +22,7 @@ void* FramePool::allocate_slowly(std::size_t size) {
   if (place >= kClasses) return ::operator new(size);
   static thread_local Drain drain;
   static_cast<void>(drain);
-  lists_[place].used = true;
+  lists_[place].most = kMostKept;
   return ::operator new((place + 1) * kGrain);
 }
 

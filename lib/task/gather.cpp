@@ -28,6 +28,12 @@ void GatherCore::watch(std::vector<AnyFuture> children) {
   }
 }
 
+void GatherCore::all_awaited(std::vector<FutureState*>& futures) const {
+  for (const AnyFuture& child : children_) {
+    if (!child.done()) futures.push_back(child.state());
+  }
+}
+
 bool GatherCore::cancel_children(std::string_view message) {
   bool any = false;
   for (const AnyFuture& child : std::vector<AnyFuture>(children_)) any |= child.cancel(message);

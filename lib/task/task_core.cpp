@@ -1,6 +1,10 @@
 #include <ferry/task_core.h>
 
+#include "source_text.h"
 #include "task_list.h"
+
+#include <ferry/any_future.h>
+#include <ferry/task_factory.h>
 
 #include <utility>
 
@@ -36,21 +40,51 @@ bool TaskCore::request_cancel(std::string_view message) {
   return true;
 }
 
+namespace {
+
+/// Where its innermost coroutine waits; before its first step: where it was created.
+SourceLocation place_of(const TaskCore& task) {
+  const CoroPromiseBase* coroutine = task.coroutine();
+  while (coroutine && coroutine->awaits()) coroutine = coroutine->awaits();
+  return coroutine && coroutine->where().line() > 0 ? coroutine->where() : task.created();
+}
+
+}  // namespace
+
 void TaskCore::take_cancellation() {
   must_cancel_ = wait_cancelled_ = false;
   throw CancelledError(std::exchange(cancel_message_, {}));
 }
 
-void TaskCore::start(std::coroutine_handle<> beginning, bool eager) {
+void TaskCore::start(std::coroutine_handle<> beginning, const TaskOptions& asked) {
   resume_ = beginning;
-  if (eager && loop_->is_running()) return first_step();
+  bool eager = false;
   try {
-    loop_->call_soon([this] { first_step(); });
+    eager = prepare(asked);
+    if (!eager) loop_->call_soon([this] { first_step(); });
   } catch (...) {
     destroy_coroutine();
     leave();
     throw;
   }
+  if (eager) first_step();
+}
+
+/// Makes it what was asked for, and gives whether it begins at once.
+bool TaskCore::prepare(const TaskOptions& asked) {
+  if (TaskList::of(*loop_).factory()) [[unlikely]] {
+    const auto factory = TaskList::of(*loop_).factory();  // kept: it may replace itself
+    TaskOptions options = asked;
+    (*factory)(*this, options);
+    return apply(options);
+  }
+  return apply(asked);
+}
+
+bool TaskCore::apply(const TaskOptions& options) {
+  if (!options.name.empty()) set_name(options.name);
+  if (options.context) context_ = options.context->ref();
+  return options.eager && loop_->is_running();
 }
 
 void TaskCore::first_step() {
@@ -63,6 +97,28 @@ void TaskCore::first_step() {
 }
 
 void TaskCore::step() {
+  if (loop_->needs_attention() && loop_->debug()) [[unlikely]]
+    return timed_step();
+  run_step();
+}
+
+/// In debug mode: slow steps are reported with the places where they began and ended.
+void TaskCore::timed_step() {
+  EventLoop& loop = *loop_;
+  const std::string name = this->name();  // the task may be gone afterwards
+  const AnyFuture self(future_);
+  const SourceLocation from = place_of(*this);
+  const TimePoint begin = loop.time();
+  run_step();
+  const Duration taken = loop.time() - begin;
+  if (taken < loop.slow_callback_duration()) return;
+  std::string text = "the step of task '";
+  text.append(name).append("' from ").append(place_text(from));
+  text.append(" to ").append(self.done() ? "its end" : place_text(place_of(*this)));
+  loop.report_slow(text, taken);
+}
+
+void TaskCore::run_step() {
   struct Current {
     TaskCore* const outer;
     explicit Current(TaskCore* task) noexcept : outer(std::exchange(current_, task)) {}

@@ -11,6 +11,7 @@ class TaskGroup::AllEnded final : public WaitNode {
     unlink();
     resumed();
   }
+  std::string_view what() const noexcept override { return "task group"; }
 
  private:
   TaskGroup& group_;
@@ -61,10 +62,23 @@ void TaskGroup::enter() {
   entered_ = true;
   parent_ = task;
   loop_ = &task->loop();
+  outer_ = std::exchange(task->groups_, this);
   if (cancelled_) {
     cancel_tasks();
     cancel_parent();
   }
+}
+
+void TaskGroup::exit() noexcept {
+  TaskCore* const parent = std::exchange(parent_, nullptr);
+  if (!parent) return;
+  TaskGroup** place = &parent->groups_;
+  while (*place != this) place = &(*place)->outer_;
+  *place = outer_;
+}
+
+void TaskGroup::add_unfinished(std::vector<FutureState*>& futures) const {
+  for (const AnyFuture& task : tasks_) futures.push_back(task.state());
 }
 
 void TaskGroup::cancel_parent() {
@@ -129,7 +143,8 @@ Coro<> TaskGroup::leave(std::exception_ptr failure) {
       }
     }
   }
-  TaskCore& parent = *std::exchange(parent_, nullptr);
+  TaskCore& parent = *parent_;
+  exit();
   if (failure && !is_cancellation(failure) && !is_exit(failure)) errors_.push_back(failure);
   if (exit_) {
     for (const std::exception_ptr& error : std::exchange(errors_, {})) {

@@ -39,7 +39,20 @@ std::vector<TaskCore*> TaskList::all() const {
   return tasks;
 }
 
+void TaskList::add_link(Link link) {
+  if (link.future.done() || std::find(links_.begin(), links_.end(), link) != links_.end()) return;
+  link.future.state()->add_done_callback([this](FutureState& done) {
+    std::erase_if(links_, [&](const Link& each) { return each.future.state() == &done; });
+  });
+  links_.push_back(std::move(link));
+}
+
+void TaskList::drop_link(const Link& link) {
+  std::erase(links_, link);
+}
+
 void TaskList::on_loop_close() {
+  links_.clear();
   // Nobody is to be woken any more by what the destructors do: release a lock, cancel a task.
   for (TaskCore* task = first_; task; task = task->next_) task->waiting_ = nullptr;
   while (TaskCore* const task = first_) {

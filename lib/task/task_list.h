@@ -1,8 +1,11 @@
 #pragma once
 
+#include <ferry/any_future.h>
 #include <ferry/task_core.h>
+#include <ferry/task_factory.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace ferry {
@@ -16,6 +19,19 @@ class TaskList final : public LoopExtension {
   std::uint64_t add(TaskCore& task) noexcept;
   static void remove(TaskCore& task) noexcept;
   std::vector<TaskCore*> all() const;
+  /// Null: none.
+  std::shared_ptr<TaskFactory>& factory() noexcept { return factory_; }
+
+  /// What a user's own code said about who waits for what.
+  struct Link {
+    AnyFuture future;
+    AnyFuture waiter;
+    friend bool operator==(const Link&, const Link&) noexcept = default;
+  };
+  const std::vector<Link>& links() const noexcept { return links_; }
+  /// Until it is dropped, or the future is done.
+  void add_link(Link link);
+  void drop_link(const Link& link);
 
   /// What is left is destroyed where it stands, with a word to the exception handler.
   void on_loop_close() override;
@@ -27,6 +43,8 @@ class TaskList final : public LoopExtension {
   EventLoop* loop_;
   TaskCore* first_ = nullptr;
   std::size_t count_ = 0;
+  std::vector<Link> links_;
+  std::shared_ptr<TaskFactory> factory_;
   std::uint64_t last_number_ = 0;
 };
 

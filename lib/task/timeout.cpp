@@ -15,6 +15,22 @@ void Timeout::enter() {
   arm();
 }
 
+std::string_view Timeout::state() const noexcept {
+  switch (state_) {
+    case State::created:
+      return "created";
+    case State::active:
+      return "active";
+    case State::expiring:
+      return "expiring";
+    case State::expired:
+      return "expired";
+    case State::left:
+      break;
+  }
+  return "finished";
+}
+
 void Timeout::arm() {
   soon_.cancel();
   if (!when_) {

@@ -34,6 +34,10 @@ class EnoughDone final : public Suspension {
     let_go();
     resumed();
   }
+  std::string_view what() const noexcept override { return "wait"; }
+  void all_awaited(std::vector<FutureState*>& futures) const override {
+    for (const auto& [future, callback] : callbacks_) futures.push_back(future.state());
+  }
 
  private:
   bool cancel(std::string_view message) override {

@@ -20,6 +20,7 @@ CLEAN = {
     "lib/loop/asio_kernel.h": "#pragma once\n#include <asio/io_context.hpp>\n",
     "lib/loop/asio_kernel.cpp":
         '#include "asio_kernel.h"\n#include <sys/epoll.h>\nint f() { return ::recv(1, 0, 0, 0); }\n',
+    "lib/asio/include/ferry/asio.h": "#pragma once\n#include <asio/io_context.hpp>\n#include <ferry/loop.h>\n",
     "lib/net/include/ferry/net.h": "#pragma once\n#include <ferry/loop.h>\nstruct Net {};\n",
     "lib/testing/include/ferry/testing/sim.h": "#pragma once\n#include <ferry/net.h>\nNet sim();\n",
 }
@@ -36,6 +37,9 @@ FAULTS = [
     ("no_include_climbs", "lib/net/a.cpp", '#include "../loop/asio_kernel.h"\n'),
     ("asio_stays_in_loop", "lib/loop/include/ferry/loop.h", "#include <asio.hpp>\n"),
     ("asio_stays_in_loop", "lib/net/a.cpp", "#include <asio/ip/tcp.hpp>\n"),
+    ("asio_stays_in_loop", "lib/asio/include/ferry/asio_more.h", "#pragma once\n#include <asio.hpp>\n"),
+    ("asio_stays_in_loop", "lib/loop/include/ferry/asio.h", "#pragma once\n#include <asio.hpp>\n"),
+    ("includes_go_down_only", "lib/net/a.cpp", "#include <ferry/asio.h>\n"),
     ("asio_stays_in_loop", "lib/loop/asio_kernel.cpp",
      "int a = asio::detail::a;\n\x00lib/loop/b.cpp\x00int b = asio::detail::b;\n"),
     ("openssl_stays_in_tls", "lib/net/a.cpp", "#include <openssl/ssl.h>\n"),

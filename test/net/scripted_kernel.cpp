@@ -78,13 +78,9 @@ void ScriptedKernel::limit_next_recvs(std::initializer_list<std::size_t> counts)
 }
 
 FdWatchPtr ScriptedKernel::watch(int fd, FdWatch::Listener& listener, std::error_code& error) {
-  FdWatchPtr inner = inner_->watch(fd, listener, error);
-  if (!inner) return nullptr;
-  return FdWatchPtr(new Watch(*this, fd, std::move(inner)));
-}
-
-IoResult ScriptedKernel::socket(int family, int type, int protocol) {
-  return inner_->socket(family, type, protocol);
+  FdWatchPtr below = inner().watch(fd, listener, error);
+  if (!below) return nullptr;
+  return FdWatchPtr(new Watch(*this, fd, std::move(below)));
 }
 
 IoResult ScriptedKernel::accept(int fd, Address& peer) {
@@ -94,17 +90,17 @@ IoResult ScriptedKernel::accept(int fd, Address& peer) {
     made_up(fd, Direction::read);
     return failure(error);
   }
-  return inner_->accept(fd, peer);
+  return inner().accept(fd, peer);
 }
 
 IoResult ScriptedKernel::recv(int fd, MutableBytes into) {
   ++recv_calls_;
-  if (recv_steps_.empty()) return inner_->recv(fd, into);
+  if (recv_steps_.empty()) return inner().recv(fd, into);
   const Step step = recv_steps_.front();
   recv_steps_.pop_front();
   made_up(fd, Direction::read);
   if (step.error != 0) return failure(step.error);
-  return inner_->recv(fd, into.first(std::min(into.size(), *step.limit)));
+  return inner().recv(fd, into.first(std::min(into.size(), *step.limit)));
 }
 
 IoResult ScriptedKernel::send(int fd, BytesView bytes) {
@@ -130,7 +126,7 @@ IoResult ScriptedKernel::scripted_send(int fd, std::span<const BytesView> pieces
   }
   IoResult result;
   if (!limit) {
-    result = gathered ? inner_->send_pieces(fd, pieces) : inner_->send(fd, pieces[0]);
+    result = gathered ? inner().send_pieces(fd, pieces) : inner().send(fd, pieces[0]);
   } else {
     made_up(fd, Direction::write);
     if (*limit == 0) return failure(EAGAIN);
@@ -141,7 +137,7 @@ IoResult ScriptedKernel::scripted_send(int fd, std::span<const BytesView> pieces
       cut.push_back(piece.first(left));
       left -= cut.back().size();
     }
-    result = gathered ? inner_->send_pieces(fd, cut) : inner_->send(fd, cut[0]);
+    result = gathered ? inner().send_pieces(fd, cut) : inner().send(fd, cut[0]);
   }
   if (result.ok()) {
     sent_.push_back(result.count());
@@ -154,17 +150,17 @@ IoResult ScriptedKernel::pipe(int& read_end, int& write_end) {
   ++pipe_calls_;
   if (pipe_error_ != 0) return failure(pipe_error_);
   ++pipes_opened_;
-  return inner_->pipe(read_end, write_end);
+  return inner().pipe(read_end, write_end);
 }
 
 IoResult ScriptedKernel::splice_in(int socket, int pipe, std::size_t count) {
   if (splice_in_error_ != 0) return failure(splice_in_error_);
-  if (recv_steps_.empty()) return inner_->splice_in(socket, pipe, count);
+  if (recv_steps_.empty()) return inner().splice_in(socket, pipe, count);
   const Step step = recv_steps_.front();
   recv_steps_.pop_front();
   made_up(socket, Direction::read);
   if (step.error != 0) return failure(step.error);
-  return inner_->splice_in(socket, pipe, std::min(count, *step.limit));
+  return inner().splice_in(socket, pipe, std::min(count, *step.limit));
 }
 
 IoResult ScriptedKernel::splice_out(int pipe, int socket, std::size_t count) {
@@ -182,7 +178,7 @@ IoResult ScriptedKernel::splice_out(int pipe, int socket, std::size_t count) {
   }
   if (most < count) made_up(socket, Direction::write);
   if (most == 0) return failure(EAGAIN);
-  const IoResult result = inner_->splice_out(pipe, socket, most);
+  const IoResult result = inner().splice_out(pipe, socket, most);
   if (result.ok()) {
     spliced_ += result.count();
     sent_.push_back(result.count());
@@ -193,12 +189,12 @@ IoResult ScriptedKernel::splice_out(int pipe, int socket, std::size_t count) {
 
 IoResult ScriptedKernel::recv_datagrams(int fd, std::span<IncomingDatagram> into) {
   ++recv_calls_;
-  if (recv_steps_.empty()) return inner_->recv_datagrams(fd, into);
+  if (recv_steps_.empty()) return inner().recv_datagrams(fd, into);
   const Step step = recv_steps_.front();
   recv_steps_.pop_front();
   made_up(fd, Direction::read);
   if (step.error != 0) return failure(step.error);
-  return inner_->recv_datagrams(fd, into.first(std::min(into.size(), *step.limit)));
+  return inner().recv_datagrams(fd, into.first(std::min(into.size(), *step.limit)));
 }
 
 IoResult ScriptedKernel::send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) {
@@ -216,7 +212,7 @@ IoResult ScriptedKernel::send_datagrams(int fd, std::span<const OutgoingDatagram
   }
   if (most < datagrams.size()) made_up(fd, Direction::write);
   if (most == 0) return failure(EAGAIN);
-  const IoResult result = inner_->send_datagrams(fd, datagrams.first(most));
+  const IoResult result = inner().send_datagrams(fd, datagrams.first(most));
   if (result.ok()) {
     sent_.push_back(result.count());
     if (allowance_) *allowance_ -= result.count();
@@ -226,15 +222,7 @@ IoResult ScriptedKernel::send_datagrams(int fd, std::span<const OutgoingDatagram
 
 IoResult ScriptedKernel::shutdown(int fd, int how) {
   shutdowns_.push_back(how);
-  return inner_->shutdown(fd, how);
-}
-
-IoResult ScriptedKernel::local_address(int fd, Address& address) {
-  return inner_->local_address(fd, address);
-}
-
-IoResult ScriptedKernel::peer_address(int fd, Address& address) {
-  return inner_->peer_address(fd, address);
+  return inner().shutdown(fd, how);
 }
 
 bool ScriptedKernel::refuses_option(int level, int name) const {
@@ -244,12 +232,12 @@ bool ScriptedKernel::refuses_option(int level, int name) const {
 
 IoResult ScriptedKernel::set_option(int fd, int level, int name, int value) {
   if (refuses_option(level, name)) return failure(ENOPROTOOPT);
-  return inner_->set_option(fd, level, name, value);
+  return inner().set_option(fd, level, name, value);
 }
 
 IoResult ScriptedKernel::get_option(int fd, int level, int name, int& value) {
   if (refuses_option(level, name)) return failure(ENOPROTOOPT);
-  return inner_->get_option(fd, level, name, value);
+  return inner().get_option(fd, level, name, value);
 }
 
 void ScriptedKernel::made_up(int fd, Direction direction) {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <ferry/kernel.h>
+#include <ferry/testing/forwarding_kernel.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -15,12 +15,9 @@ namespace ferry::test {
 /// A Kernel that passes everything on to another one, and lets a test say how the next socket calls
 /// go: short counts, EAGAIN, errors. Readiness stays truthful: after a result that was made up, the
 /// watch asks the kernel below afresh, so that nothing waits for an edge that never comes.
-class ScriptedKernel final : public Kernel {
+class ScriptedKernel final : public testing::ForwardingKernel {
  public:
-  explicit ScriptedKernel(std::unique_ptr<Kernel> inner) : inner_(std::move(inner)) {}
-
-  /// The kernel below: what a test's own sockets should use, so that they are in no script.
-  Kernel& inner() noexcept { return *inner_; }
+  using ForwardingKernel::ForwardingKernel;
 
   // -- sends, splice_out among them; for send_datagrams, what is said of bytes holds for places
   /// From now on only so many more bytes go out; then sends say EAGAIN and writability is not
@@ -62,81 +59,29 @@ class ScriptedKernel final : public Kernel {
   /// Arguments of the shutdown calls so far.
   const std::vector<int>& shutdowns() const noexcept { return shutdowns_; }
 
-  void attach(Client& client) override { inner_->attach(client); }
-  TimePoint now() override { return inner_->now(); }
-  std::chrono::system_clock::time_point wall_clock() override { return inner_->wall_clock(); }
-  void run() override { inner_->run(); }
-  void stop() override { inner_->stop(); }
-  void request_drain() override { inner_->request_drain(); }
-  void wake() noexcept override { inner_->wake(); }
-  void set_timer(TimePoint when) override { inner_->set_timer(when); }
-  void after_fork_in_child() override { inner_->after_fork_in_child(); }
+  /// False: sendfile says that it is not for these.
+  bool native_sendfile = true;
+
   FdWatchPtr watch(int fd, FdWatch::Listener& listener, std::error_code& error) override;
-  std::error_code watch_signal(int number) override { return inner_->watch_signal(number); }
-  std::error_code unwatch_signal(int number) override { return inner_->unwatch_signal(number); }
-  IoResult socket(int family, int type, int protocol) override;
-  IoResult bind(int fd, const Address& address) override { return inner_->bind(fd, address); }
-  IoResult listen(int fd, int backlog) override { return inner_->listen(fd, backlog); }
   IoResult accept(int fd, Address& peer) override;
-  IoResult connect(int fd, const Address& address) override { return inner_->connect(fd, address); }
   IoResult recv(int fd, MutableBytes into) override;
   IoResult send(int fd, BytesView bytes) override;
   IoResult send_pieces(int fd, std::span<const BytesView> pieces) override;
   IoResult shutdown(int fd, int how) override;
-  IoResult close(int fd) noexcept override { return inner_->close(fd); }
-  IoResult local_address(int fd, Address& address) override;
-  IoResult peer_address(int fd, Address& address) override;
   IoResult set_option(int fd, int level, int name, int value) override;
   IoResult get_option(int fd, int level, int name, int& value) override;
-  IoResult adopt(int fd) override { return inner_->adopt(fd); }
-  IoResult read(int fd, MutableBytes into) override { return inner_->read(fd, into); }
-  IoResult write_pieces(int fd, std::span<const BytesView> pieces) override {
-    return inner_->write_pieces(fd, pieces);
-  }
-  IoResult is_blocking(int fd) override { return inner_->is_blocking(fd); }
-  IoResult duplicate(int fd) override { return inner_->duplicate(fd); }
-  /// False: sendfile says that it is not for these.
-  bool native_sendfile = true;
   IoResult send_file(int fd, int file, std::uint64_t offset, std::size_t count) override {
     if (!native_sendfile) return {-1, EINVAL};
-    return inner_->send_file(fd, file, offset, count);
+    return inner().send_file(fd, file, offset, count);
   }
-  IoResult read_at(int file, std::uint64_t offset, MutableBytes into) override {
-    return inner_->read_at(file, offset, into);
-  }
-  IoResult seek(int file, std::uint64_t offset) override { return inner_->seek(file, offset); }
-  IoResult spawn(const SpawnRequest& request, int& pid) override {
-    return inner_->spawn(request, pid);
-  }
-  IoResult reap(int process, bool wait, int& status) override {
-    return inner_->reap(process, wait, status);
-  }
-  IoResult signal_process(int process, int number) override {
-    return inner_->signal_process(process, number);
-  }
-  IoResult set_blocking(int fd) override { return inner_->set_blocking(fd); }
-  IoResult file_type(int fd) override { return inner_->file_type(fd); }
   IoResult pipe(int& read_end, int& write_end) override;
   IoResult set_pipe_size(int fd, std::size_t bytes) override {
-    return pipe_size_error_ ? IoResult{-1, pipe_size_error_} : inner_->set_pipe_size(fd, bytes);
+    return pipe_size_error_ ? IoResult{-1, pipe_size_error_} : inner().set_pipe_size(fd, bytes);
   }
   IoResult splice_in(int socket, int pipe, std::size_t count) override;
   IoResult splice_out(int pipe, int socket, std::size_t count) override;
   IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
   IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
-  IoResult send_descriptors(int fd, BytesView bytes, std::span<const int> descriptors) override {
-    return inner_->send_descriptors(fd, bytes, descriptors);
-  }
-  IoResult recv_descriptors(int fd, MutableBytes into, std::vector<Fd>& descriptors) override {
-    return inner_->recv_descriptors(fd, into, descriptors);
-  }
-  IoResult peer_credentials(int fd, PeerCredentials& credentials) override {
-    return inner_->peer_credentials(fd, credentials);
-  }
-  PeerCredentials own_credentials() override { return inner_->own_credentials(); }
-  IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override {
-    return inner_->set_membership(fd, group, interface, join);
-  }
 
  private:
   class Watch;
@@ -151,7 +96,6 @@ class ScriptedKernel final : public Kernel {
   bool writes_held() const noexcept { return allowance_ && *allowance_ == 0; }
   void retry_writes();
 
-  std::unique_ptr<Kernel> inner_;
   std::vector<Watch*> watches_;
   std::optional<std::size_t> allowance_;
   std::deque<Step> send_steps_;

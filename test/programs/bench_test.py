@@ -30,7 +30,7 @@ class BenchTest(harness.ProgramTest):
 
 class Serving(BenchTest):
     def test_EveryServerAnswersEveryLoadByteForByte(self):
-        for api in ['callbacks', 'buffered']:
+        for api in ['callbacks', 'buffered', 'streams']:
             for message in [0, 64, 1000, 100_000]:
                 server, port = self.serve('--api', api, *(['--message', message] if message else []))
                 for connections, size, depth in [(8, message or 64, 1), (2, message or 512, 64),
@@ -55,9 +55,9 @@ class Serving(BenchTest):
 
     def test_ManyLoopsAnswerAndAskByteForByte(self):
         for spread in ['least_loaded', 'reuse_port']:
-            for tls in [[], ['--tls']]:
-                server, port = self.serve('--loops', 3, '--spread', spread, *tls)
-                with self.subTest(spread=spread, tls=tls):
+            for tls, api in [([], []), (['--tls'], []), ([], ['--api', 'streams'])]:
+                server, port = self.serve('--loops', 3, '--spread', spread, *tls, *api)
+                with self.subTest(spread=spread, tls=tls, api=api):
                     code, figures, errors = self.load(port, '--loops', 3, *tls, connections=16,
                                                       size=1000, depth=4)
                     self.assertEqual((code, errors), (0, ''))
@@ -142,7 +142,7 @@ class Serving(BenchTest):
                         files[1], '-out', files[0]], check=True, stderr=subprocess.DEVNULL)
         for arguments, name in [([], 'localhost'),
                                 (['--tls-cert', files[0], '--tls-key', files[1]], 'mine')]:
-            for api in ['callbacks', 'buffered']:
+            for api in ['callbacks', 'buffered', 'streams']:
                 server, port = self.serve('--tls', '--api', api, *arguments)
                 self.check_loads(port, '--tls')
                 shown = subprocess.run(['openssl', 's_client', '-connect', f'127.0.0.1:{port}'],
@@ -174,7 +174,7 @@ class Serving(BenchTest):
         self.assertIn('wrong bytes', errors)
 
     def test_MessagesAreAnsweredWhateverTheSplits(self):
-        for api in ['callbacks', 'buffered']:
+        for api in ['callbacks', 'buffered', 'streams']:
             server, port = self.serve('--api', api, '--message', 10)
             peer = self.connect(port)
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -187,7 +187,8 @@ class Serving(BenchTest):
             self.end(server)
 
     def test_APeerThatDoesNotReadIsNotReadFrom(self):
-        for arguments in [[], ['--message', 1000], ['--api', 'buffered']]:
+        for arguments in [[], ['--message', 1000], ['--api', 'buffered'], ['--api', 'streams'],
+                          ['--api', 'streams', '--message', 1000]]:
             server, port = self.serve(*arguments)
             peer = self.connect(port)
             peer.settimeout(1)
@@ -203,13 +204,15 @@ class Serving(BenchTest):
             self.end(server)
 
     def test_SignalsEndItWithConnectionsOpen(self):
-        for number in [signal.SIGTERM, signal.SIGINT]:
-            server, port = self.serve()
+        for number, arguments in [(signal.SIGTERM, []), (signal.SIGINT, []),
+                                  (signal.SIGTERM, ['--api', 'streams']),
+                                  (signal.SIGINT, ['--api', 'streams', '--loops', 2])]:
+            server, port = self.serve(*arguments)
             peer = self.connect(port)
             peer.sendall(b'x')
             self.assertEqual(receive(peer, 1), b'x')
             server.signal(number)
-            self.assertEqual(server.wait(), 0)
+            self.assertEqual((server.wait(), server.stderr()), (0, ''))
             self.assertEqual(receive_all(peer), b'')
 
 

@@ -107,6 +107,8 @@ class CommandLine(harness.ProgramTest):
                  '--connections'),
                 ([*LOAD, '--transport', 'carrier-pigeon'], '--transport'),
                 ([*LOAD, '--transport', 'tcp unix'], '--transport'),
+                (['serve', '--port', 0, '--transport', 'udp', '--api', 'streams'], '--api'),
+                (['serve', '--transport', 'pipe', '--api', 'streams'], '--api'),
                 (['churn', '--port', 1, '--connections', 1, '--seconds', 1, '--transport', 'udp'],
                  '--transport'),
                 (['serve', '--transport', 'udp', '--port', 0, '--message', 1], '--message'),

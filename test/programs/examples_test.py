@@ -251,6 +251,14 @@ class Loop(ExampleTest):
         self.assertEqual(self.run_program('timers'), (0, 'soon\nfirst\nsecond\ntick 1\ntick 2\n'
                                                       'tick 3\nwatchdog: nobody fed me\n', ''))
 
+    def test_AsioAndFerryShareAnIoContext(self):
+        code, output, errors = self.run_program('asio_on_ferry')
+        self.assertEqual((code, errors), (0, ''))
+        lines = output.splitlines()
+        self.assertIn("a handler of Asio's", lines)
+        lines.remove("a handler of Asio's")
+        self.assertEqual(lines, ['one: ONE', 'two: TWO', 'three: THREE', 'silence', 'closed: yes'])
+
     def test_SignalsAreCounted(self):
         program = self.start('signals')
         self.assertEqual(program.line(), f'pid {program.pid}')

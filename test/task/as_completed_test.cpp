@@ -65,6 +65,22 @@ TEST_P(Completed, CoroutinesBecomeTasksAndFailuresAreThrown) {
   EXPECT_EQ(log, (Log{"failed", "no more"}));
 }
 
+TEST_P(Completed, C0192_WhoeverAwaitsFirstGetsWhatFinishesFirst) {
+  const auto body = [](Log* log) -> Coro<> {
+    std::vector<Coro<std::string>> calls;
+    calls.push_back(value_after(2ms, std::string("slow")));
+    calls.push_back(value_after(1ms, std::string("fast")));
+    auto completed = as_completed(std::move(calls));
+    Coro<std::string> first = completed.next_result();
+    Coro<std::string> second = completed.next_result();
+    log->push_back(co_await std::move(second));
+    log->push_back(co_await std::move(first));
+  };
+  Log log;
+  run(body(&log));
+  EXPECT_EQ(log, (Log{"fast", "slow"}));
+}
+
 TEST_P(Completed, OfNothingEndsAtOnce) {
   const auto body = []() -> Coro<bool> {
     auto completed = as_completed(std::vector<Task<int>>());
@@ -179,6 +195,30 @@ TEST_P(Completed, DroppedEarlyItLeavesTheTasksRunning) {
   EXPECT_EQ(loop().stats().timers, 1u);
   finish(tasks[1]);
   EXPECT_EQ(tasks[1].result(), 2);
+}
+
+TEST_P(Completed, ManyThousandsThatEndInAnyOrderAreGivenInThatOrder) {
+  // Each twice. A search for each would take 10^10 steps here.
+  static constexpr std::size_t kMany = 100'000;
+  const auto body = [](std::vector<Future<std::size_t>> both) -> Coro<std::size_t> {
+    auto completed = as_completed(std::move(both));
+    EXPECT_EQ(completed.left(), kMany);
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < kMany; ++i) {
+      const std::size_t value = co_await completed.next_result();
+      if (value != kMany - 1 - i) ++wrong;
+    }
+    EXPECT_EQ(completed.left(), 0u);
+    co_return wrong;
+  };
+  std::vector<Future<std::size_t>> futures;
+  for (std::size_t i = 0; i < kMany; ++i) futures.emplace_back(loop());
+  std::vector<Future<std::size_t>> both = futures;
+  both.insert(both.end(), futures.begin(), futures.end());
+  const Task<std::size_t> task = start(body(std::move(both)));
+  tick(1);
+  for (std::size_t i = kMany; i-- > 0;) futures[i].set_result(i);
+  EXPECT_EQ(loop().run_until_complete(task), 0u);
 }
 
 TEST_P(Completed, AResultMayBeAwaitedLaterThanItsFutureEnds) {

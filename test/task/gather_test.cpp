@@ -319,5 +319,25 @@ TEST_P(Gather, TenThousandAreGathered) {
   EXPECT_EQ(run(body()), 10'000);
 }
 
+TEST_P(Gather, C0177_ABadArgumentIsRefusedAndThoseBeforeItRunOnInPeace) {
+  const auto body = [](Log* log) -> Coro<> {
+    const auto child = [](Log* to) -> Coro<int> {
+      co_await sleep(0s);
+      to->push_back("ran");
+      co_return 1;
+    };
+    try {
+      static_cast<void>(gather(child(log), Coro<int>()));
+    } catch (const std::invalid_argument&) {
+      log->push_back("refused");
+    }
+    co_await turns(5);
+    EXPECT_EQ(all_tasks().size(), 1U);  // this one
+  };
+  Log log;
+  run(body(&log));
+  EXPECT_EQ(log, (Log{"refused", "ran"}));
+}
+
 }  // namespace
 }  // namespace ferry::test

@@ -87,9 +87,12 @@ class Function<R(Args...)> {
     return sizeof(Target) <= kInPlace && alignof(Target) <= alignof(void*) &&
            std::is_nothrow_move_constructible_v<Target>;
   }
+  // Not is_trivially_copyable: under g++ 12 a lambda that captures is not, once somebody has asked
+  // whether it can be assigned.
   template <class Target>
   static constexpr bool moves_by_call() {
-    return fits<Target>() && !std::is_trivially_copyable_v<Target>;
+    return fits<Target>() && !(std::is_trivially_move_constructible_v<Target> &&
+                               std::is_trivially_destructible_v<Target>);
   }
   template <class Target>
   static Target& target(void* storage) noexcept {
@@ -141,7 +144,7 @@ class Function<R(Args...)> {
     }
   }
   template <class Target>
-  static constexpr bool kForgettable = fits<Target>() && std::is_trivially_copyable_v<Target>;
+  static constexpr bool kForgettable = fits<Target>() && std::is_trivially_destructible_v<Target>;
   template <class Target>
   static constexpr Table kTable{&invoke<Target>,
                                 moves_by_call<Target>() ? &relocate<Target> : nullptr,

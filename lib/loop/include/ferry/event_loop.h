@@ -22,6 +22,7 @@ namespace ferry {
 
 class EventLoop;
 class PipePool;
+class ProcessPool;
 class Protocol;
 class Transport;
 struct LoopState;
@@ -129,7 +130,8 @@ class Mailbox {
 /// https://docs.python.org/3/library/asyncio-eventloop.html
 class EventLoop final : private Kernel::Client {
  public:
-  /// A loop on the operating system (AsioKernel).
+  /// A loop on the operating system (AsioKernel). For one on an asio::io_context that the
+  /// application has and may run itself: `make_asio_kernel` of ferry/asio.h.
   explicit EventLoop(LoopOptions options = {});
   explicit EventLoop(std::unique_ptr<Kernel> kernel, LoopOptions options = {});
   EventLoop(const EventLoop&) = delete;
@@ -170,7 +172,7 @@ class EventLoop final : private Kernel::Client {
   /// function, std::logic_error if the loop is closed.
   template <std::invocable F>
   Handle call_soon(F&& callback, SourceLocation where = SourceLocation::current()) {
-    if (attention_->load(std::memory_order_relaxed) != 0) [[unlikely]]
+    if (needs_attention()) [[unlikely]]
       attend();
     ReadySlot& slot = ready_.push(where);
     if (!drain_requested_) [[unlikely]]
@@ -234,6 +236,9 @@ class EventLoop final : private Kernel::Client {
   /// for the default executor once it is shut down.
   template <class F>
   auto run_in_executor(Executor* executor, F f) -> Future<std::decay_t<std::invoke_result_t<F&>>>;
+  /// As `pool.run(loop, function, arguments...)` (ferry/process_pool.h).
+  template <class R, class... P, class... Args>
+  Future<std::decay_t<R>> run_in_executor(ProcessPool& pool, R (*function)(P...), Args&&... args);
   /// Used from now on where no executor is named. The loop detaches it when it closes, as it would
   /// its own: give each loop its own default, and name an executor that several loops share.
   void set_default_executor(std::shared_ptr<Executor> executor);
@@ -262,6 +267,7 @@ class EventLoop final : private Kernel::Client {
   void set_debug(bool on) noexcept;
   bool debug() const noexcept;
   void set_slow_callback_duration(Duration limit) noexcept;
+  Duration slow_callback_duration() const noexcept;
   LoopStats stats() const;
 
   // -- for the layers above
@@ -289,11 +295,17 @@ class EventLoop final : private Kernel::Client {
   void release_descriptor(int fd) noexcept;
   /// Throws std::logic_error if `fd` is a transport's, or the loop is closed.
   void check_descriptor(const char* what, int fd) const;
+  /// True if there is anything out of the ordinary: mail from other threads, debug mode, the end.
+  bool needs_attention() const noexcept { return attention_->load(std::memory_order_relaxed) != 0; }
+  /// Debug mode: logs that `what` took that long, in place of what the loop would say of the
+  /// callback it was part of. Nothing if that is not slow.
+  void report_slow(std::string_view what, Duration taken);
   /// Runs `f` in the way of a loop callback: its exceptions go to the handler, slowness is logged.
   template <class F>
   void run_callback(F&& f, SourceLocation where = SourceLocation::current());
 
  private:
+  class Running;
   friend class FutureState;
   friend class Handle;
   friend class LoopResource;
@@ -303,6 +315,7 @@ class EventLoop final : private Kernel::Client {
   void on_drain() override;
   void on_timer() override;
   void on_signal(int signal_number) override;
+  void call_inside(void (*f)(void*), void* argument) override;
   void run_until_done(Function<FutureState::CallbackId(FutureState::Callback)> subscribe,
                       FutureState& state);
   // Callbacks are made where they wait, in the queue's or a timer's own memory, and not moved

@@ -55,9 +55,12 @@ class FutureState {
 
  protected:
   /// Throws InvalidStateError unless pending.
-  void check_pending() const;
-  /// Throws what `Future::result` throws unless there is a value.
-  void check_value();
+  void check_pending() const {
+    if (done()) [[unlikely]]
+      throw_done();
+  }
+  /// What `Future::result` throws where there is no value.
+  [[noreturn]] void throw_no_value();
   void finish();
 
  private:
@@ -73,6 +76,7 @@ class FutureState {
   };
   class Reference;
 
+  [[noreturn]] static void throw_done();
   void schedule_callbacks();
   void run_callbacks();
   void run_entries(std::vector<Entry> entries);
@@ -112,7 +116,8 @@ class FutureCell : public FutureState {
     finish();
   }
   Value& value() {
-    check_value();
+    if (!value_) [[unlikely]]
+      throw_no_value();
     return *value_;
   }
 

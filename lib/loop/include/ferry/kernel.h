@@ -151,6 +151,9 @@ class Kernel {
     virtual void on_timer() = 0;
     /// A watched signal was delivered.
     virtual void on_signal(int signal_number) = 0;
+    /// A kernel that is `shared` calls everything, of this interface or of a Listener, through
+    /// here, as `f(argument)`: somebody else may be running it.
+    virtual void call_inside(void (*f)(void*), void* argument) { f(argument); }
 
    protected:
     ~Client() = default;
@@ -177,6 +180,15 @@ class Kernel {
   virtual void set_timer(TimePoint when) = 0;
   /// To be called in the child after fork(2), before anything else.
   virtual void after_fork_in_child() = 0;
+
+  // -- living on what others run as well
+  /// True if the application may run the kernel's events itself, beside its own. Then requests
+  /// count for whoever runs them next; `stop` stops him; and `set_timer` of TimePoint::max()
+  /// takes the timer back.
+  virtual bool shared() const noexcept { return false; }
+  /// Something began that whoever runs the kernel is to wait for, or ended.
+  virtual void work_started() {}
+  virtual void work_finished() noexcept {}
 
   // -- readiness and signals
   /// Starts watching an open, non-blocking descriptor. The listener must outlive the watch.

@@ -68,7 +68,7 @@ class StreamReaderState : public Counted<StreamReaderState> {
   bool paused_ = false;
 };
 
-/// A read of a StreamReader's: to be awaited once.
+/// A read of a StreamReader's: to be awaited once, by `co_await` or in wait_for, gather, ...
 class StreamReadBase : public Suspension {
  public:
   /// Throws std::logic_error while another task reads.
@@ -79,6 +79,7 @@ class StreamReadBase : public Suspension {
     return satisfied();
   }
   void await_suspend(std::coroutine_handle<> coroutine);
+  std::string_view what() const noexcept override { return "stream read"; }
 
  protected:
   enum class Kind : unsigned char { some, exactly, until, line, all };
@@ -88,6 +89,7 @@ class StreamReadBase : public Suspension {
   /// Up to one of `separators`, or `separator` if there are none. The caller's.
   StreamReadBase(Ref<StreamReaderState> state, Kind kind, std::string_view separator,
                  std::span<const std::string_view> separators = {});
+  StreamReadBase(StreamReadBase&&) noexcept = default;  // before it is awaited
   ~StreamReadBase();
 
   /// The bytes read, which stay in the reader's buffer until its next read.

@@ -89,6 +89,7 @@ class [[nodiscard]] StreamWriter::Drain final : public WaitNode {
   bool await_ready() const;
   void await_suspend(std::coroutine_handle<> coroutine);
   void await_resume();
+  std::string_view what() const noexcept override { return "stream drain"; }
 
  private:
   Ref<StreamWriterState> state_;
@@ -100,6 +101,7 @@ class [[nodiscard]] StreamWriter::WaitClosed final : public WaitNode {
   bool await_ready() const noexcept { return flow_->lost(); }
   void await_suspend(std::coroutine_handle<> coroutine) { wait(flow_->ending(), coroutine); }
   void await_resume();
+  std::string_view what() const noexcept override { return "stream end"; }
 
  private:
   Ref<WriteFlow> flow_;

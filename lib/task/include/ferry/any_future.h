@@ -5,6 +5,7 @@
 
 #include <exception>
 #include <utility>
+#include <vector>
 
 namespace ferry {
 
@@ -41,6 +42,18 @@ class AnyFuture {
 
  private:
   FutureState* state_ = nullptr;
+};
+
+/// A future that waits for others itself, such as gather's. For call graphs.
+class DependentFuture {
+ public:
+  /// Adds those that it still waits for.
+  virtual void all_awaited(std::vector<FutureState*>& futures) const = 0;
+  /// What it is: "gather".
+  virtual std::string_view what() const noexcept = 0;
+
+ protected:
+  ~DependentFuture() = default;
 };
 
 }  // namespace ferry

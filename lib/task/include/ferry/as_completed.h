@@ -20,17 +20,25 @@ class CompletionQueue {
   CompletionQueue& operator=(const CompletionQueue&) = delete;
   ~CompletionQueue();
 
-  /// The next that finished and was not given yet. Throws TimeoutError when the time is over.
-  Coro<AnyFuture> next();
+  /// The next that finished and was not given yet: its place among those given to the constructor,
+  /// the first if it was given twice. Throws TimeoutError when the time is over.
+  Coro<std::size_t> next();
   /// How many have not been given.
   std::size_t left() const noexcept { return left_; }
 
  private:
   class Change;
 
-  std::vector<std::pair<AnyFuture, FutureState::CallbackId>> pending_;
-  std::deque<AnyFuture> done_;
-  std::size_t left_;
+  struct Pending {
+    AnyFuture future;  // none: it is done
+    FutureState::CallbackId callback = 0;
+  };
+  void finished(std::size_t place);
+
+  std::vector<Pending> pending_;  // by place
+  std::size_t pending_count_ = 0;
+  std::deque<std::size_t> done_;  // places
+  std::size_t left_ = 0;
   bool timed_out_ = false;
   std::optional<Timer> timer_;
   WaitList waiters_;
@@ -51,11 +59,8 @@ class AsCompleted {
   /// when all were given. Throws TimeoutError when the time is over.
   Coro<std::optional<F>> next() {
     if (queue_->left() == 0) co_return std::nullopt;
-    AnyFuture done = co_await queue_->next();
-    for (const F& future : futures_) {
-      if (AnyFuture(future) == done) co_return future;
-    }
-    co_return std::nullopt;
+    const std::size_t place = co_await queue_->next();
+    co_return futures_[place];
   }
   /// The result of the next that finishes: the exception if it failed. May be awaited by many tasks
   /// at once, each of which gets another one's. Throws std::logic_error if all were given.

@@ -6,6 +6,7 @@
 #include <ferry/async_generator.h>  // IWYU pragma: export
 #include <ferry/awaitable.h>        // IWYU pragma: export
 #include <ferry/barrier.h>          // IWYU pragma: export
+#include <ferry/call_graph.h>       // IWYU pragma: export
 #include <ferry/condition.h>        // IWYU pragma: export
 #include <ferry/event.h>            // IWYU pragma: export
 #include <ferry/exception_group.h>  // IWYU pragma: export
@@ -17,6 +18,7 @@
 #include <ferry/shield.h>           // IWYU pragma: export
 #include <ferry/sleep.h>            // IWYU pragma: export
 #include <ferry/task.h>             // IWYU pragma: export
+#include <ferry/task_dump.h>        // IWYU pragma: export
 #include <ferry/task_group.h>       // IWYU pragma: export
 #include <ferry/timeout.h>          // IWYU pragma: export
 #include <ferry/to_thread.h>        // IWYU pragma: export

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <stdexcept>
+#include <string_view>
 
 namespace ferry {
 
@@ -32,6 +33,8 @@ class Barrier {
   /// How many wait for the rest.
   std::size_t n_waiting() const noexcept { return state_ == State::filling ? count_ : 0; }
   bool broken() const noexcept { return state_ == State::broken; }
+  /// "filling", "draining", "resetting" or "broken".
+  std::string_view state() const noexcept;
 
  private:
   enum class State { filling, draining, resetting, broken };

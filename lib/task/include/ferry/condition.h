@@ -22,6 +22,8 @@ class Condition {
   ScopedAcquire<Lock, Lock::Acquire> scoped() noexcept { return lock_->scoped(); }
   void release() { lock_->release(); }
   bool locked() const noexcept { return lock_->locked(); }
+  /// How many tasks wait to be notified. Takes time in proportion.
+  std::size_t n_waiting() const noexcept { return waiters_.size(); }
 
   /// Releases the lock, waits to be notified, and has the lock again when it returns or throws,
   /// however often it is cancelled. It may wake without a notification meant for it: check.

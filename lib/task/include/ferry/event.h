@@ -17,6 +17,7 @@ class Event {
       unlink();
       resumed();
     }
+    std::string_view what() const noexcept override { return "event"; }
 
    private:
     Event& event_;  // the caller's
@@ -31,6 +32,8 @@ class Event {
   }
   void clear() noexcept { set_ = false; }
   bool is_set() const noexcept { return set_; }
+  /// How many tasks wait for it. Takes time in proportion.
+  std::size_t n_waiting() const noexcept { return waiters_.size(); }
 
  private:
   WaitList waiters_;

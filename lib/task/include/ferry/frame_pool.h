@@ -40,7 +40,7 @@ class FramePool {
     const std::size_t place = index(size);
     if (place < kClasses) [[likely]] {
       List& list = lists_[place];
-      if (list.count < kMostKept && list.used) [[likely]] {
+      if (list.count < list.most) [[likely]] {
         list.first = ::new (memory) Block{list.first};
         ++list.count;
         return;
@@ -57,7 +57,8 @@ class FramePool {
   struct List {
     Block* first;
     std::uint32_t count;
-    bool used;  // this thread has asked for such a block, and gives all back when it ends
+    // None before this thread has asked for such a block itself: then it gives all back at its end.
+    std::uint32_t most;
   };
   struct Drain;
 

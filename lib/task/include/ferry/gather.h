@@ -42,7 +42,11 @@ struct ReturnExceptions {};
 inline constexpr ReturnExceptions return_exceptions{};
 
 /// The future of a gathering: waits for its children, whatever they are.
-class GatherCore {
+class GatherCore : public DependentFuture {
+ public:
+  void all_awaited(std::vector<FutureState*>& futures) const override;
+  std::string_view what() const noexcept override { return "gather"; }
+
  protected:
   GatherCore(FutureState& future, bool collect_failures) noexcept
       : future_(future), collect_failures_(collect_failures) {}

@@ -65,6 +65,7 @@ class Lock {
     bool await_ready() noexcept { return lock_.try_acquire(); }
     void await_suspend(std::coroutine_handle<> coroutine) { wait(lock_.waiters_, coroutine); }
     void await_resume();
+    std::string_view what() const noexcept override { return "lock"; }
 
    private:
     Lock& lock_;  // the caller's
@@ -79,6 +80,8 @@ class Lock {
   /// The first that waits gets it, in a turn of its own. Throws std::logic_error if it is not held.
   void release();
   bool locked() const noexcept { return locked_; }
+  /// How many tasks wait for it. Takes time in proportion.
+  std::size_t n_waiting() const noexcept { return waiters_.size(); }
 
  private:
   WaitList waiters_;

@@ -2,10 +2,10 @@
 
 #include <ferry/coro.h>
 #include <ferry/event.h>
+#include <ferry/ring.h>
 
 #include <algorithm>
 #include <cstddef>
-#include <deque>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -34,15 +34,11 @@ template <class T>
 class FifoItems {
  public:
   void push(T item) { items_.push_back(std::move(item)); }
-  T pop() {
-    T item = std::move(items_.front());
-    items_.pop_front();
-    return item;
-  }
+  T pop() { return items_.pop_front(); }
   std::size_t size() const noexcept { return items_.size(); }
 
  private:
-  std::deque<T> items_;
+  Ring<T> items_;
 };
 template <class T>
 class LifoItems {
@@ -91,6 +87,12 @@ class QueueBase {
   void task_done();
   /// `co_await queue.join()`: until all that was put has been dealt with.
   Event::Wait join() noexcept { return finished_.wait(); }
+  /// Items that were put and not yet dealt with.
+  std::size_t unfinished_tasks() const noexcept { return unfinished_; }
+  /// How many tasks wait for an item, and how many for room. Take time in proportion.
+  std::size_t n_getting() const noexcept { return getters_.size(); }
+  std::size_t n_putting() const noexcept { return putters_.size(); }
+  bool is_shutdown() const noexcept { return shut_down_; }
 
  protected:
   explicit QueueBase(std::size_t maxsize) : maxsize_(maxsize) { finished_.set(); }
@@ -103,6 +105,9 @@ class QueueBase {
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> coroutine) { wait(list_, coroutine); }
     void await_resume();
+    std::string_view what() const noexcept override {
+      return &list_ == &queue_.getters_ ? "queue.get" : "queue.put";
+    }
 
    private:
     QueueBase& queue_;

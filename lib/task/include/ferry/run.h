@@ -22,7 +22,8 @@ struct RunOptions {
 };
 
 /// Runs coroutines, one after the other, on a loop of its own, which it cleans up behind them; like
-/// asyncio.Runner. https://docs.python.org/3/library/asyncio-runner.html#asyncio.Runner
+/// asyncio.Runner. They share a context, which begins as a copy of the current one: what one sets
+/// the next one finds. https://docs.python.org/3/library/asyncio-runner.html#asyncio.Runner
 class Runner {
  public:
   explicit Runner(RunOptions options = {}) : options_(std::move(options)) {}
@@ -36,8 +37,17 @@ class Runner {
   /// destroyed and never runs.
   template <class T>
   T run(Coro<T> main, SourceLocation where = SourceLocation::current()) {
+    check_idle();
+    if (!context_) context_ = copy_context();
+    return run(std::move(main), *context_, where);
+  }
+  /// The same in another context than the one that the others share.
+  template <class T>
+  T run(Coro<T> main, const Context& context, SourceLocation where = SourceLocation::current()) {
     EventLoop& loop = check_idle();
-    Task<T> task(loop, std::move(main), {}, where);
+    TaskOptions options;
+    options.context = &context;
+    Task<T> task(loop, std::move(main), options, where);
     run_main(AnyTask{task.state(), task_core(task)});
     if constexpr (std::is_void_v<T>) {
       task.result();
@@ -68,6 +78,7 @@ class Runner {
 
   RunOptions options_;
   std::unique_ptr<EventLoop> loop_;
+  std::optional<Context> context_;  // from the first run on
   bool closed_ = false;
 };
 

@@ -17,6 +17,7 @@ class Semaphore {
     bool await_ready() noexcept { return semaphore_.try_acquire(); }
     void await_suspend(std::coroutine_handle<> coroutine) { wait(semaphore_.waiters_, coroutine); }
     void await_resume();
+    std::string_view what() const noexcept override { return "semaphore"; }
 
    private:
     Semaphore& semaphore_;  // the caller's
@@ -39,6 +40,10 @@ class Semaphore {
   virtual void release();
   /// `acquire` would wait.
   bool locked() const noexcept { return permits_ == 0 || !waiters_.empty(); }
+  /// Permits that are free.
+  std::size_t value() const noexcept { return permits_; }
+  /// How many tasks wait for it. Takes time in proportion.
+  std::size_t n_waiting() const noexcept { return waiters_.size(); }
 
  protected:
   /// Free, and not promised to one who waits.

@@ -20,6 +20,7 @@ class [[nodiscard]] Sleep : public Suspension {
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> coroutine);
   void await_resume() { resumed(); }
+  std::string_view what() const noexcept override { return "sleep"; }
 
  private:
   bool cancel(std::string_view message) override;

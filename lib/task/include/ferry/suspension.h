@@ -3,6 +3,7 @@
 #include <cassert>
 #include <coroutine>
 #include <string_view>
+#include <vector>
 
 namespace ferry {
 
@@ -25,6 +26,12 @@ class Suspension {
   virtual bool cancel(std::string_view message) = 0;
   /// The future it waits for, if it is one. For call graphs.
   virtual FutureState* awaited() const noexcept { return nullptr; }
+  /// For call graphs too: adds all futures whose end may end the wait, if there are several.
+  virtual void all_awaited(std::vector<FutureState*>& futures) const {
+    if (FutureState* const future = awaited()) futures.push_back(future);
+  }
+  /// A word on what it waits for, such as "lock". For dumps.
+  virtual std::string_view what() const noexcept { return awaited() ? "future" : "something"; }
 
  protected:
   Suspension(Suspension&& other) noexcept {
@@ -45,6 +52,9 @@ class Suspension {
   bool cancelled() const noexcept { return cancelled_; }
   /// Throws CancelledError if the wait was cancelled, or the task after the wake.
   void resumed();
+  /// In its place, if the wait brought what must not be lost: the CancelledError is put off to the
+  /// next wait of the task.
+  void resumed_with_result() noexcept;
   /// `suspend` was called, and neither `wake` nor `resume_now`.
   bool waiting() const noexcept;
   TaskCore* task() const noexcept { return task_; }

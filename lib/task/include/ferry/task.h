@@ -33,7 +33,7 @@ class TaskCell final : public FutureCell<T>, public TaskCore {
     FramePool::deallocate(memory, size);
   }
 
-  void begin(bool eager) { this->start(coro_.handle(), eager); }
+  void begin(const TaskOptions& options) { this->start(coro_.handle(), options); }
 
  private:
   void complete() override {
@@ -66,6 +66,8 @@ struct TaskOptions {
   /// Run it at once, in place, up to where it first waits (asyncio's eager tasks); if it never
   /// waits, it is done when create_task returns. Only while the loop runs.
   bool eager = false;
+  /// The context it runs in, shared with whoever else has it; null: a copy of the current one.
+  const Context* context = nullptr;
 };
 
 /// A handle to a coroutine that the loop runs beside others, like asyncio.Task; and a future, of
@@ -81,9 +83,7 @@ class Task : public Future<T> {
   Task(EventLoop& loop, Coro<T> coro, const TaskOptions& options = {},
        SourceLocation where = SourceLocation::current())
       : Future<T>(make(loop, std::move(coro), where)) {
-    TaskCell<T>& task = cell();
-    if (!options.name.empty()) task.set_name(options.name);
-    task.begin(options.eager);
+    cell().begin(options);
   }
 
   /// As Future's: throws CancelledError into the coroutine, where it waits or will wait next; false
@@ -97,6 +97,8 @@ class Task : public Future<T> {
 
   std::string name() const { return cell().name(); }
   void set_name(std::string_view name) const { cell().set_name(name); }
+  /// The one its steps run in, not a copy.
+  Context get_context() const { return cell().get_context(); }
 
   /// A task's result comes from its coroutine alone.
   void set_result() const = delete;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ferry/context.h>
 #include <ferry/coro.h>
 #include <ferry/event_loop.h>
 #include <ferry/suspension.h>
@@ -9,6 +10,9 @@
 #include <string_view>
 
 namespace ferry {
+
+class TaskGroup;
+struct TaskOptions;
 
 /// What all tasks are, whatever their result: a coroutine that the loop drives, step by step. Use
 /// Task<T>.
@@ -34,13 +38,23 @@ class TaskCore {
   virtual const CoroPromiseBase* coroutine() const noexcept = 0;
   /// What it waits for; null while it runs, or is about to.
   const Suspension* waiting_for() const noexcept { return waiting_; }
+  /// The groups it is in the `run` of, the innermost first; null if it is in none. For call graphs.
+  const TaskGroup* groups() const noexcept { return groups_; }
+  /// The context its steps run in.
+  Context get_context() {
+    context_.made();
+    return Context(context_);
+  }
+  /// For ContextVar: where it is kept. Null until something is set.
+  ContextRef& context_ref() noexcept { return context_; }
 
  protected:
   TaskCore(EventLoop& loop, FutureState& future, SourceLocation where);
   ~TaskCore() = default;
 
-  /// The first step: from the loop, or, eagerly, right now.
-  void start(std::coroutine_handle<> beginning, bool eager);
+  /// The first step: from the loop, or, eagerly, right now. `asked`: what the loop's task factory
+  /// may change.
+  void start(std::coroutine_handle<> beginning, const TaskOptions& asked);
   /// Task::cancel, while it is not done.
   bool request_cancel(std::string_view message);
   /// The coroutine is at its end: makes the future done with what it left.
@@ -57,9 +71,14 @@ class TaskCore {
 
  private:
   friend class Suspension;
+  friend class TaskGroup;
   friend class TaskList;
 
   void step();
+  void run_step();
+  void timed_step();
+  bool prepare(const TaskOptions& asked);
+  bool apply(const TaskOptions& options);
   void first_step();
   void wake();
   void take_cancellation();  // throws
@@ -69,10 +88,12 @@ class TaskCore {
 
   EventLoop* loop_;
   FutureState* future_;
-  std::coroutine_handle<> resume_;  // where to go on; null until the first step
+  ContextRef context_ = ContextRef::inherited();  // before it is in the list: that may throw
+  std::coroutine_handle<> resume_;                // where to go on; null until the first step
   Suspension* waiting_ = nullptr;
   TaskCore* next_ = nullptr;
   TaskCore** link_ = nullptr;  // in the loop's list until it is done
+  TaskGroup* groups_ = nullptr;
   std::uint64_t number_;
   int cancelling_ = 0;
   bool must_cancel_ = false;
@@ -117,6 +138,12 @@ inline void Suspension::cancelled_with(std::string_view message) {
 inline void Suspension::resumed() {
   if (task_ && (cancelled_ || task_->must_cancel_)) [[unlikely]]
     task_->take_cancellation();
+}
+
+inline void Suspension::resumed_with_result() noexcept {
+  if (!cancelled_) return;
+  cancelled_ = false;
+  task_->must_cancel_ = true;
 }
 
 inline bool Suspension::waiting() const noexcept {

@@ -45,7 +45,7 @@ class TaskGroup {
   /// outside of a task, or the second time.
   template <class T>
   Coro<T> run(Coro<T> body) {
-    enter();
+    const Entered entered(*this);
     std::exception_ptr failure;
     if constexpr (std::is_void_v<T>) {
       try {
@@ -68,13 +68,28 @@ class TaskGroup {
   }
   /// Tasks that have not ended.
   std::size_t size() const noexcept { return tasks_.size(); }
+  /// Exceptions of tasks so far.
+  std::size_t n_errors() const noexcept { return errors_.size(); }
+  bool entered() const noexcept { return entered_; }
+  /// Its tasks have been told to stop.
+  bool cancelling() const noexcept { return cancelling_; }
+  /// For call graphs: adds those tasks, and gives the group around this one in the same task.
+  void add_unfinished(std::vector<FutureState*>& futures) const;
+  const TaskGroup* outer() const noexcept { return outer_; }
 
  private:
   class AllEnded;
+  /// In the frame of `run`, which may be destroyed half way when the loop closes.
+  struct Entered {
+    TaskGroup& group;
+    explicit Entered(TaskGroup& entered) : group(entered) { group.enter(); }
+    ~Entered() { group.exit(); }
+  };
 
   void check_open() const;
   void add(const AnyFuture& task);
   void enter();
+  void exit() noexcept;
   Coro<> leave(std::exception_ptr body_failure);
   void task_done(std::list<AnyFuture>::iterator place);
   void cancel_tasks();
@@ -84,6 +99,7 @@ class TaskGroup {
 
   EventLoop* loop_ = nullptr;
   TaskCore* parent_ = nullptr;  // from `run` to its end
+  TaskGroup* outer_ = nullptr;  // of the same task
   std::list<AnyFuture> tasks_;  // not ended
   std::vector<std::exception_ptr> errors_;
   std::exception_ptr exit_;  // a LoopExit

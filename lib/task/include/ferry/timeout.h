@@ -4,6 +4,7 @@
 #include <ferry/timer.h>
 
 #include <optional>
+#include <string_view>
 
 namespace ferry {
 
@@ -48,6 +49,8 @@ class Timeout {
   std::optional<TimePoint> when() const noexcept { return when_; }
   /// It has run out, or is just cancelling the work.
   bool expired() const noexcept { return state_ == State::expiring || state_ == State::expired; }
+  /// "created", "active", "expiring", "expired" or "finished".
+  std::string_view state() const noexcept;
   /// Another limit while the work runs; throws std::logic_error at any other time.
   void reschedule(std::optional<TimePoint> when);
 

@@ -10,14 +10,17 @@
 namespace ferry {
 
 /// Runs `f(arguments...)` on the loop's default executor, so that blocking code does not stop the
-/// loop. Cancelling it keeps it from beginning; what runs, runs to its end, its result dropped.
+/// loop; in a copy of the current context. Cancelling it keeps it from beginning; what runs, runs
+/// to its end, its result dropped.
 /// https://docs.python.org/3/library/asyncio-task.html#asyncio.to_thread
 template <class F, class... Args>
 auto to_thread(F f, Args... args) {
-  return get_running_loop().run_in_executor(
-      nullptr, [f = std::move(f), args = std::make_tuple(std::move(args)...)]() mutable {
-        return std::apply(std::move(f), std::move(args));
-      });
+  return get_running_loop().run_in_executor(nullptr,
+                                            [context = ContextRef::inherited(), f = std::move(f),
+                                             args = std::make_tuple(std::move(args)...)]() mutable {
+                                              const EnteredContext entered(std::move(context));
+                                              return std::apply(std::move(f), std::move(args));
+                                            });
 }
 
 /// The result of a std::future, which a thread of the default executor waits for.
@@ -64,27 +67,37 @@ class [[nodiscard]] ThreadsafeResult {
   std::shared_ptr<Shared> shared_;
 };
 
-/// Runs `coro` as a task of `loop`, from any other thread. If the loop closes before it is done,
-/// the result is std::future_error (broken_promise). Throws std::logic_error if it is closed.
+/// Runs `coro` as a task of `loop`, from any other thread, in a copy of this one's context. If the
+/// loop closes before it is done, the result is std::future_error (broken_promise); what a task
+/// factory throws is the result, too. Throws
+/// std::logic_error if it is closed.
 /// https://docs.python.org/3/library/asyncio-task.html#asyncio.run_coroutine_threadsafe
 template <class T>
 ThreadsafeResult<T> run_coroutine_threadsafe(Coro<T> coro, EventLoop& loop) {
   using Shared = typename ThreadsafeResult<T>::Shared;
   const auto shared = std::make_shared<Shared>(loop.mailbox());
-  loop.call_soon_threadsafe([shared, coro = std::move(coro), &loop]() mutable {
-    const Task<T> task = create_task(loop, std::move(coro));
-    shared->task = task;
-    task.add_done_callback([shared](Future<T> done) {
-      shared->task = {};
-      if (std::exception_ptr failure = done.state()->failure()) {
-        shared->promise.set_exception(std::move(failure));
-      } else if constexpr (std::is_void_v<T>) {
-        shared->promise.set_value();
-      } else {
-        shared->promise.set_value(std::move(done.result()));
-      }
-    });
-  });
+  loop.call_soon_threadsafe(
+      [shared, context = ContextRef::inherited(), coro = std::move(coro), &loop]() mutable {
+        const EnteredContext entered(std::move(context));
+        Task<T> task;
+        try {
+          task = create_task(loop, std::move(coro));
+        } catch (...) {
+          shared->promise.set_exception(std::current_exception());
+          throw;  // it is reported as well
+        }
+        shared->task = task;
+        task.add_done_callback([shared](Future<T> done) {
+          shared->task = {};
+          if (std::exception_ptr failure = done.state()->failure()) {
+            shared->promise.set_exception(std::move(failure));
+          } else if constexpr (std::is_void_v<T>) {
+            shared->promise.set_value();
+          } else {
+            shared->promise.set_value(std::move(done.result()));
+          }
+        });
+      });
   return ThreadsafeResult<T>(shared);
 }
 

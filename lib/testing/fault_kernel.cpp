@@ -1,0 +1,307 @@
+#include <ferry/testing/fault_kernel.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace ferry::testing {
+
+namespace {
+
+struct Failures {
+  std::string_view call;
+  std::array<int, 8> errors;  // up to the first 0
+};
+
+/// Not EAGAIN, which is no failure, nor what only a wrong program gets (EBADF, EFAULT, EINVAL).
+constexpr Failures kFailures[] = {
+    {"accept", {EMFILE, ECONNABORTED, ENFILE, ENOBUFS, ENOMEM, EPROTO, EPERM}},
+    {"bind", {EADDRINUSE, EADDRNOTAVAIL, EACCES, ENOMEM}},
+    {"connect", {ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EACCES}},
+    {"epoll_ctl", {ENOSPC, ENOMEM}},
+    {"fcntl", {EMFILE}},
+    {"getpeername", {ENOTCONN, ENOBUFS}},
+    {"getsockname", {ENOBUFS}},
+    {"getsockopt", {ENOPROTOOPT}},
+    {"listen", {EADDRINUSE}},
+    {"pipe2", {EMFILE, ENFILE}},
+    {"read", {EIO, ENOMEM}},
+    {"recv", {ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENOMEM}},
+    {"recvmmsg", {ECONNREFUSED, ENOMEM, EHOSTUNREACH}},
+    {"send", {EPIPE, ECONNRESET, ENOBUFS, ENOMEM, ETIMEDOUT}},
+    {"sendmmsg", {ENOBUFS, EPERM, EMSGSIZE, ENETUNREACH, ECONNREFUSED, ENOMEM}},
+    {"sendmsg", {EPIPE, ECONNRESET, ENOBUFS, ENOMEM, ETIMEDOUT}},
+    {"setsockopt", {ENOPROTOOPT, ENOBUFS, ENOMEM}},
+    {"shutdown", {ENOTCONN}},
+    {"socket", {EMFILE, ENFILE, ENOBUFS, ENOMEM, EACCES}},
+    {"splice", {ENOMEM, ECONNRESET}},
+    {"writev", {EPIPE, EIO, ENOSPC}},
+};
+
+IoResult failure(int error) {
+  return {-1, error};
+}
+
+/// The first `most` bytes of the pieces.
+std::vector<BytesView> cut(std::span<const BytesView> pieces, std::size_t most) {
+  std::vector<BytesView> result;
+  for (const BytesView piece : pieces) {
+    if (most == 0) break;
+    result.push_back(piece.first(most));
+    most -= result.back().size();
+  }
+  return result;
+}
+
+}  // namespace
+
+/// A watch of the kernel below, which is asked afresh after a result that was made up.
+class FaultKernel::Watch final : public FdWatch {
+ public:
+  Watch(FaultKernel& kernel, int fd, FdWatchPtr inner)
+      : kernel_(kernel), inner_(std::move(inner)), fd_(fd) {
+    kernel_.watches_.push_back(this);
+  }
+  void arm(Direction direction, Arm how) override {
+    const bool made_up = std::exchange(made_up_[index(direction)], false);
+    inner_->arm(direction, made_up ? Arm::if_ready : how);
+  }
+  void disarm(Direction direction) override { inner_->disarm(direction); }
+  void close() noexcept override {
+    std::erase(kernel_.watches_, this);
+    delete this;
+  }
+  int fd() const noexcept { return fd_; }
+  void made_up(Direction direction) noexcept { made_up_[index(direction)] = true; }
+
+ private:
+  static std::size_t index(Direction direction) { return direction == Direction::read ? 0 : 1; }
+
+  FaultKernel& kernel_;
+  FdWatchPtr inner_;
+  int fd_;
+  bool made_up_[2] = {false, false};
+};
+
+FaultKernel::FaultKernel(std::unique_ptr<Kernel> inner) : ForwardingKernel(std::move(inner)) {}
+FaultKernel::~FaultKernel() = default;
+
+std::span<const int> FaultKernel::errors_of(std::string_view call) {
+  for (const Failures& each : kFailures) {
+    if (each.call != call) continue;
+    const auto end = std::find(each.errors.begin(), each.errors.end(), 0);
+    return {each.errors.begin(), static_cast<std::size_t>(end - each.errors.begin())};
+  }
+  return {};
+}
+
+std::string InjectedFault::to_string() const {
+  std::string text(call);
+  text += " #" + std::to_string(number) + " on " + std::to_string(fd) + ": ";
+  text += error != 0 ? std::strerror(error) : "a short count";
+  return text;
+}
+
+// -- what is to go wrong
+
+FaultGuard FaultKernel::inject(Fault fault) {
+  rules_.push_back({fault, next_rule_});
+  return FaultGuard(*this, next_rule_++);
+}
+
+FaultGuard::~FaultGuard() {
+  if (kernel_) {
+    kernel_->rules_.remove_if([this](const auto& rule) { return rule.number == number_; });
+  }
+}
+
+void FaultKernel::fail_call(std::uint64_t number, std::size_t variant) {
+  doomed_ = number;
+  variant_ = variant;
+}
+
+void FaultKernel::storm(FaultStorm storm) {
+  storm_ = storm;
+  seed_ = Seed(storm.seed, "fault");
+}
+
+void FaultKernel::heal() {
+  rules_.clear();
+  doomed_.reset();
+  storm_.reset();
+}
+
+FaultKernel::Verdict FaultKernel::judge(std::string_view call, int fd, std::size_t units) {
+  const std::span<const int> errors = errors_of(call);
+  const std::uint64_t number = calls_++;
+  if (doomed_ == number) {
+    variants_ = errors.size();
+    if (!errors.empty()) return note(call, fd, {.error = errors[variant_ % errors.size()]});
+  }
+  for (Rule& rule : rules_) {
+    const Fault& fault = rule.fault;
+    if (fault.call.empty() ? errors.empty() : fault.call != call) continue;
+    if (fault.fd != -1 && fault.fd != fd) continue;
+    if (fault.error == 0 && units <= fault.count) continue;
+    const std::uint64_t seen = rule.seen++;
+    if (seen < fault.after || seen - fault.after >= fault.times) continue;
+    if (fault.error != 0) return note(call, fd, {.error = fault.error});
+    return note(call, fd, {.most = std::max<std::size_t>(fault.count, 1)});
+  }
+  if (storm_) {
+    if (!errors.empty() && seed_.permille(storm_->errors)) {
+      return note(call, fd, {.error = errors[seed_.below(errors.size())]});
+    }
+    if (units > 1 && seed_.permille(storm_->short_counts)) {
+      // Half of them next to nothing: what is offered is often much more than what is there.
+      const std::size_t most =
+          seed_.permille(500) ? std::min<std::size_t>(units - 1, 16) : units - 1;
+      return note(call, fd, {.most = seed_.between(1, most)});
+    }
+  }
+  return {};
+}
+
+FaultKernel::Verdict FaultKernel::note(std::string_view call, int fd, Verdict verdict) {
+  injected_.push_back({calls_ - 1, call, fd, verdict.error});
+  return verdict;
+}
+
+void FaultKernel::made_up(int fd, Direction direction) {
+  for (Watch* watch : watches_) {
+    if (watch->fd() == fd) watch->made_up(direction);
+  }
+}
+
+// -- the calls
+
+template <class Call>
+IoResult FaultKernel::plain(std::string_view name, int fd, Call call) {
+  const Verdict verdict = judge(name, fd);
+  return verdict.harmed() ? failure(verdict.error) : call();
+}
+
+FdWatchPtr FaultKernel::watch(int fd, FdWatch::Listener& listener, std::error_code& error) {
+  const Verdict verdict = judge("epoll_ctl", fd);
+  if (verdict.harmed()) {
+    error = {verdict.error, std::system_category()};
+    return nullptr;
+  }
+  FdWatchPtr below = inner().watch(fd, listener, error);
+  return below ? FdWatchPtr(new Watch(*this, fd, std::move(below))) : nullptr;
+}
+
+IoResult FaultKernel::socket(int family, int type, int protocol) {
+  return plain("socket", -1, [&] { return inner().socket(family, type, protocol); });
+}
+IoResult FaultKernel::bind(int fd, const Address& address) {
+  return plain("bind", fd, [&] { return inner().bind(fd, address); });
+}
+IoResult FaultKernel::listen(int fd, int backlog) {
+  return plain("listen", fd, [&] { return inner().listen(fd, backlog); });
+}
+IoResult FaultKernel::accept(int fd, Address& peer) {
+  const Verdict verdict = judge("accept", fd);
+  if (!verdict.harmed()) return inner().accept(fd, peer);
+  made_up(fd, Direction::read);
+  return failure(verdict.error);
+}
+IoResult FaultKernel::connect(int fd, const Address& address) {
+  return plain("connect", fd, [&] { return inner().connect(fd, address); });
+}
+
+IoResult FaultKernel::recv(int fd, MutableBytes into) {
+  const Verdict verdict = judge("recv", fd, into.size());
+  if (!verdict.harmed() && !verdict.cut()) return inner().recv(fd, into);
+  made_up(fd, Direction::read);
+  if (verdict.harmed()) return failure(verdict.error);
+  return inner().recv(fd, into.first(std::min(verdict.most, into.size())));
+}
+IoResult FaultKernel::read(int fd, MutableBytes into) {
+  const Verdict verdict = judge("read", fd, into.size());
+  if (!verdict.harmed() && !verdict.cut()) return inner().read(fd, into);
+  made_up(fd, Direction::read);
+  if (verdict.harmed()) return failure(verdict.error);
+  return inner().read(fd, into.first(std::min(verdict.most, into.size())));
+}
+
+IoResult FaultKernel::send(int fd, BytesView bytes) {
+  const Verdict verdict = judge("send", fd, bytes.size());
+  if (!verdict.harmed() && !verdict.cut()) return inner().send(fd, bytes);
+  made_up(fd, Direction::write);
+  return verdict.harmed() ? failure(verdict.error) : inner().send(fd, bytes.first(verdict.most));
+}
+IoResult FaultKernel::send_pieces(int fd, std::span<const BytesView> pieces) {
+  return write_some("sendmsg", fd, pieces, &Kernel::send_pieces);
+}
+IoResult FaultKernel::write_pieces(int fd, std::span<const BytesView> pieces) {
+  return write_some("writev", fd, pieces, &Kernel::write_pieces);
+}
+IoResult FaultKernel::write_some(std::string_view name, int fd, std::span<const BytesView> pieces,
+                                 IoResult (Kernel::*write)(int, std::span<const BytesView>)) {
+  std::size_t size = 0;
+  for (const BytesView piece : pieces) size += piece.size();
+  const Verdict verdict = judge(name, fd, size);
+  if (!verdict.harmed() && !verdict.cut()) return (inner().*write)(fd, pieces);
+  made_up(fd, Direction::write);
+  if (verdict.harmed()) return failure(verdict.error);
+  return (inner().*write)(fd, cut(pieces, verdict.most));
+}
+
+IoResult FaultKernel::shutdown(int fd, int how) {
+  return plain("shutdown", fd, [&] { return inner().shutdown(fd, how); });
+}
+IoResult FaultKernel::local_address(int fd, Address& address) {
+  return plain("getsockname", fd, [&] { return inner().local_address(fd, address); });
+}
+IoResult FaultKernel::peer_address(int fd, Address& address) {
+  return plain("getpeername", fd, [&] { return inner().peer_address(fd, address); });
+}
+IoResult FaultKernel::set_option(int fd, int level, int name, int value) {
+  return plain("setsockopt", fd, [&] { return inner().set_option(fd, level, name, value); });
+}
+IoResult FaultKernel::get_option(int fd, int level, int name, int& value) {
+  return plain("getsockopt", fd, [&] { return inner().get_option(fd, level, name, value); });
+}
+IoResult FaultKernel::pipe(int& read_end, int& write_end) {
+  return plain("pipe2", -1, [&] { return inner().pipe(read_end, write_end); });
+}
+IoResult FaultKernel::set_pipe_size(int fd, std::size_t bytes) {
+  return plain("fcntl", fd, [&] { return inner().set_pipe_size(fd, bytes); });
+}
+IoResult FaultKernel::duplicate(int fd) {
+  return plain("fcntl", fd, [&] { return inner().duplicate(fd); });
+}
+IoResult FaultKernel::set_membership(int fd, const Address& group, unsigned interface, bool join) {
+  return plain("setsockopt", fd,
+               [&] { return inner().set_membership(fd, group, interface, join); });
+}
+
+IoResult FaultKernel::splice_in(int socket, int pipe, std::size_t count) {
+  const Verdict verdict = judge("splice", socket, count);
+  if (verdict.harmed() || verdict.cut()) made_up(socket, Direction::read);
+  if (verdict.harmed()) return failure(verdict.error);
+  return inner().splice_in(socket, pipe, std::min(count, verdict.most));
+}
+IoResult FaultKernel::splice_out(int pipe, int socket, std::size_t count) {
+  const Verdict verdict = judge("splice", socket, count);
+  if (verdict.harmed() || verdict.cut()) made_up(socket, Direction::write);
+  if (verdict.harmed()) return failure(verdict.error);
+  return inner().splice_out(pipe, socket, std::min(count, verdict.most));
+}
+
+IoResult FaultKernel::recv_datagrams(int fd, std::span<IncomingDatagram> into) {
+  const Verdict verdict = judge("recvmmsg", fd, into.size());
+  if (verdict.harmed() || verdict.cut()) made_up(fd, Direction::read);
+  if (verdict.harmed()) return failure(verdict.error);
+  return inner().recv_datagrams(fd, into.first(std::min(into.size(), verdict.most)));
+}
+IoResult FaultKernel::send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) {
+  const Verdict verdict = judge("sendmmsg", fd, datagrams.size());
+  if (verdict.harmed() || verdict.cut()) made_up(fd, Direction::write);
+  if (verdict.harmed()) return failure(verdict.error);
+  return inner().send_datagrams(fd, datagrams.first(std::min(datagrams.size(), verdict.most)));
+}
+
+}  // namespace ferry::testing

@@ -1,0 +1,157 @@
+#include "kernel_suite.h"
+
+#include <ferry/testing/fault_kernel.h>
+#include <ferry/testing/sim_kernel.h>
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <memory>
+#include <set>
+#include <string>
+
+namespace ferry::test {
+namespace {
+
+using testing::Fault;
+using testing::FaultKernel;
+
+class FaultKernelTest : public ::testing::Test {
+ protected:
+  FaultKernelTest() {
+    auto sim = std::make_unique<testing::SimKernel>();
+    std::tie(a_, b_) = sim->connected_pair();
+    kernel_ = std::make_unique<FaultKernel>(std::move(sim));
+  }
+  int send(std::string_view text) { return kernel_->send(a_, text).error; }
+  std::string recv() {
+    std::byte bytes[64];
+    const IoResult result = kernel_->recv(b_, bytes);
+    return result.ok() ? std::string(BytesView(bytes, result.count()).text()) : "";
+  }
+
+  std::unique_ptr<FaultKernel> kernel_;
+  int a_ = -1;
+  int b_ = -1;
+};
+
+TEST_F(FaultKernelTest, PassesEverythingOnWithoutARule) {
+  EXPECT_EQ(send("hello"), 0);
+  EXPECT_EQ(recv(), "hello");
+  EXPECT_EQ(kernel_->calls(), 2u);
+  EXPECT_TRUE(kernel_->injected().empty());
+}
+
+TEST_F(FaultKernelTest, ARuleFailsTheCallsItNamesAndNoOthers) {
+  const auto guard = kernel_->inject({.call = "send", .error = ENOBUFS, .after = 1, .times = 2});
+  EXPECT_EQ(send("1"), 0);
+  EXPECT_EQ(send("2"), ENOBUFS);
+  EXPECT_EQ(recv(), "1");
+  EXPECT_EQ(send("3"), ENOBUFS);
+  EXPECT_EQ(send("4"), 0);
+  EXPECT_EQ(recv(), "4") << "what failed was sent all the same";
+  ASSERT_EQ(kernel_->injected().size(), 2u);
+  EXPECT_EQ(kernel_->injected()[0].call, "send");
+  EXPECT_EQ(kernel_->injected()[0].number, 1u);
+}
+
+TEST_F(FaultKernelTest, ARuleEndsWithItsGuard) {
+  {
+    const auto guard = kernel_->inject({.call = "send", .error = EPIPE});
+    EXPECT_EQ(send("1"), EPIPE);
+  }
+  EXPECT_EQ(send("2"), 0);
+}
+
+TEST_F(FaultKernelTest, ARuleForOneDescriptorSparesTheOthers) {
+  const auto guard = kernel_->inject({.call = "send", .error = EPIPE, .fd = b_});
+  EXPECT_EQ(send("1"), 0);
+  EXPECT_EQ(kernel_->send(b_, "2").error, EPIPE);
+}
+
+TEST_F(FaultKernelTest, AShortCountMovesLessAndLosesNothing) {
+  const auto guard = kernel_->inject({.call = "send", .count = 3, .times = 1});
+  EXPECT_EQ(kernel_->send(a_, "hello").count(), 3u);
+  EXPECT_EQ(kernel_->send(a_, "lo").count(), 2u);
+  EXPECT_EQ(recv(), "hello");
+}
+
+TEST_F(FaultKernelTest, EachWayInWhichACallCanFailIsReached) {
+  const auto errors = FaultKernel::errors_of("recv");
+  ASSERT_GT(errors.size(), 1u);
+  std::set<int> seen;
+  for (std::size_t variant = 0; variant < errors.size(); ++variant) {
+    kernel_->fail_call(kernel_->calls(), variant);
+    std::byte one[1];
+    seen.insert(kernel_->recv(b_, one).error);
+    EXPECT_EQ(kernel_->variants(), errors.size());
+  }
+  EXPECT_EQ(seen, std::set<int>(errors.begin(), errors.end()));
+}
+
+TEST_F(FaultKernelTest, AStormIsTheSameForTheSameSeed) {
+  const auto faults_of = [](std::uint64_t seed) {
+    auto sim = std::make_unique<testing::SimKernel>();
+    const auto [a, b] = sim->connected_pair();
+    FaultKernel kernel(std::move(sim));
+    kernel.storm({.seed = seed, .errors = 100, .short_counts = 100});
+    std::string story;
+    for (int i = 0; i < 200; ++i) {
+      std::byte bytes[16];
+      static_cast<void>(kernel.send(a, "0123456789"));
+      static_cast<void>(kernel.recv(b, bytes));
+    }
+    for (const auto& each : kernel.injected()) story += each.to_string() + "\n";
+    return story;
+  };
+  const std::string once = faults_of(7);
+  EXPECT_GT(once.size(), 100u);
+  EXPECT_EQ(once, faults_of(7));
+  EXPECT_NE(once, faults_of(8));
+}
+
+TEST_F(FaultKernelTest, HealEndsAllFaults) {
+  const auto guard = kernel_->inject({.call = "send", .error = EPIPE});
+  kernel_->storm({.errors = 1000});
+  kernel_->heal();
+  EXPECT_EQ(send("1"), 0);
+}
+
+TEST_F(FaultKernelTest, AfterAMadeUpEagainTheProgramIsTold) {
+  struct Listener : FdWatch::Listener {
+    FaultKernel& kernel;
+    int reads = 0;
+    explicit Listener(FaultKernel& k) : kernel(k) {}
+    void on_readable(FdWatch::ReadEvent) override {
+      ++reads;
+      kernel.stop();
+    }
+    void on_writable() override {}
+  };
+  struct Client : Kernel::Client {
+    void on_drain() override {}
+    void on_timer() override {}
+    void on_signal(int) override {}
+  } client;
+  kernel_->attach(client);
+  Listener listener(*kernel_);
+  std::error_code error;
+  FdWatchPtr watch = kernel_->watch(b_, listener, error);
+  ASSERT_TRUE(watch);
+  EXPECT_EQ(send("hello"), 0);
+  watch->arm(Direction::read, FdWatch::Arm::if_ready);
+  kernel_->run();
+  EXPECT_EQ(listener.reads, 1);
+  {
+    const auto guard = kernel_->inject({.call = "recv", .error = EAGAIN});
+    EXPECT_EQ(recv(), "");
+  }
+  // The edge is spent; the program believes that it will be told.
+  watch->arm(Direction::read, FdWatch::Arm::after_would_block);
+  kernel_->run();
+  EXPECT_EQ(listener.reads, 2);
+  EXPECT_EQ(recv(), "hello");
+}
+
+}  // namespace
+}  // namespace ferry::test

@@ -3,6 +3,7 @@
 
 #include <ferry/async.h>
 
+#include <csignal>
 #include <cstdio>
 #include <stdexcept>
 
@@ -25,9 +26,15 @@ ferry::Coro<int> main_coroutine() {
   try {
     ferry::run(greet());
   } catch (const std::logic_error& refused) {
-    std::printf("run inside run: %s\n", refused.what());
+    std::printf("refused: %s\n", refused.what());
   }
   co_return 42;
+}
+
+/// What Ctrl-C does: run cancels the main coroutine, and tells its caller why it ended.
+ferry::Coro<> be_interrupted() {
+  std::raise(SIGINT);
+  co_await ferry::sleep(1s);
 }
 
 void look_from_outside() {
@@ -47,6 +54,12 @@ int main(int argc, char** argv) {
   look_from_outside();
   std::printf("run returned %d\n", ferry::run(main_coroutine(), tour::options(argc, argv)));
   look_from_outside();  // it took its loop with it
+
+  try {
+    ferry::run(be_interrupted());
+  } catch (const ferry::KeyboardInterrupt&) {
+    std::puts("interrupted");
+  }
 
   // A loop of one's own, which may be made the thread's.
   ferry::EventLoop loop;

@@ -94,11 +94,26 @@ ferry::Coro<> cancel_a_worker() {
   }
 }
 
+ferry::Coro<> put_away() {
+  co_await ferry::sleep(1s);
+  std::puts("finally: put away");
+}
+
+/// Where the clean-up is the same however the work ends: try and finally.
+ferry::Coro<> clean_up_in_any_case() {
+  try {
+    co_await ferry::timeout(1s, ferry::finally(three_steps(), put_away()));
+  } catch (const ferry::TimeoutError&) {
+    std::puts("finally: then the exception goes on");
+  }
+}
+
 ferry::Coro<> main_coroutine() {
   co_await limit_one_call();
   co_await limit_a_piece_of_work();
   co_await protect_a_clean_up();
   co_await cancel_a_worker();
+  co_await clean_up_in_any_case();
 }
 
 int main(int argc, char** argv) {

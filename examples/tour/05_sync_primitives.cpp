@@ -12,6 +12,10 @@
 
 using namespace std::chrono_literals;
 
+const char* yes_or_no(bool value) {
+  return value ? "yes" : "no";
+}
+
 // -- Lock: reading, waiting and writing back as one step
 
 struct Account {
@@ -31,7 +35,8 @@ ferry::Coro<> share_an_account() {
   std::vector<ferry::Coro<>> deposits;
   for (int i = 0; i < 10; ++i) deposits.push_back(deposit(account));
   co_await ferry::gather(std::move(deposits));
-  std::printf("Lock: 10 deposits, balance %d\n", account.balance);
+  std::printf("Lock: 10 deposits, balance %d, locked: %s\n", account.balance,
+              yes_or_no(account.lock.locked()));
 }
 
 // -- Semaphore: at most ten requests at once
@@ -58,13 +63,14 @@ ferry::Coro<> limit_requests() {
   std::printf("Semaphore(10): 30 requests of 1 s, %d at once: %.0f s\n", requests.most,
               watch.seconds());
 
+  // acquire and release are there by themselves, too: async with is only the better habit.
   ferry::BoundedSemaphore bounded(1);
   co_await bounded.acquire();
   bounded.release();
   try {
     bounded.release();
   } catch (const std::invalid_argument& error) {
-    std::printf("BoundedSemaphore: %s\n", error.what());
+    std::printf("%s\n", error.what());
   }
 }
 
@@ -87,6 +93,9 @@ ferry::Coro<> signal_an_event() {
   ferry::Event ready;
   std::vector<int> data;
   co_await ferry::gather(consume(ready, data), produce(ready, data));
+  const bool before = ready.is_set();
+  ready.clear();
+  std::printf("Event: is_set: %s, after clear: %s\n", yes_or_no(before), yes_or_no(ready.is_set()));
 }
 
 // -- Condition: waiting for more than "something changed"
@@ -155,7 +164,7 @@ ferry::Coro<> pass_through_a_queue() {
   agenda.put_nowait({1, "work"});
   agenda.put_nowait({2, "eat"});
   std::printf("LifoQueue:");
-  while (!stack.empty()) std::printf(" %d", co_await stack.get());
+  while (stack.qsize() > 0) std::printf(" %d", stack.get_nowait());
   std::printf("\nPriorityQueue:");
   while (!agenda.empty()) std::printf(" %s", (co_await agenda.get()).second.c_str());
   std::printf("\n");

@@ -3,10 +3,11 @@
 
 #include <ferry/async.h>
 #include <ferry/executor.h>
+#include <ferry/process_pool.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,7 +19,7 @@ std::string read_slowly(std::string name) {
 }
 
 ferry::Coro<> call_on_a_thread() {
-  const auto reading = ferry::to_thread(read_slowly, std::string("a.txt"));
+  const auto reading = ferry::to_thread(read_slowly, "a.txt");
   int ticks = 0;
   while (!reading.done()) {
     ++ticks;
@@ -64,12 +65,44 @@ ferry::Coro<> use_a_pool_of_two() {
               gauge.most > 2 ? "yes" : "no");
 }
 
-ferry::Coro<> main_coroutine() {
+/// For the CPU: on a thread it would take its time from the loop's core, in a process it need not.
+int count_primes(int limit) {
+  int count = 0;
+  for (int number = 2; number < limit; ++number) {
+    int divisor = 2;
+    while (divisor * divisor <= number && number % divisor != 0) ++divisor;
+    if (divisor * divisor > number) ++count;
+  }
+  return count;
+}
+
+int crash() {
+  std::abort();
+}
+
+ferry::Coro<> use_processes(ferry::ProcessPool& pool) {
+  ferry::EventLoop& loop = ferry::get_running_loop();
+  const auto some = loop.run_in_executor(pool, count_primes, 1000);
+  const auto more = loop.run_in_executor(pool, count_primes, 10000);
+  const auto bad = loop.run_in_executor(pool, crash);
+  std::printf("ProcessPool: %d primes", co_await some);
+  std::printf(" below 1000, %d below 10000\n", co_await more);
+  try {
+    co_await bad;
+  } catch (const ferry::BrokenWorkerError&) {
+    std::puts("ProcessPool: a crash fails that call, and no other");
+  }
+}
+
+ferry::Coro<> main_coroutine(ferry::ProcessPool& processes) {
   co_await call_on_a_thread();
   co_await use_the_default_pool();
   co_await use_a_pool_of_two();
+  co_await use_processes(processes);
 }
 
 int main() {
-  ferry::run(main_coroutine());
+  // Its workers are copies of this process: to be made before there are threads.
+  ferry::ProcessPool processes({.workers = 2});
+  ferry::run(main_coroutine(processes));
 }

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -51,22 +52,40 @@ void watch_a_socket(ferry::EventLoop& loop) {
     const ssize_t size = ::recv(reading, text, sizeof text, 0);
     if (size < 0) return;  // not ready after all
     std::printf("add_reader: %.*s\n", static_cast<int>(size), text);
-    std::printf("remove_reader: %d, again: %d\n", loop.remove_reader(reading),
-                loop.remove_reader(reading));
+    std::printf("remove_reader: %s", loop.remove_reader(reading) ? "removed" : "not there");
+    std::printf(", again: %s\n", loop.remove_reader(reading) ? "removed" : "not there");
     loop.stop();
   });
   loop.run_forever();
 }
 
-void complete_a_future(ferry::EventLoop& loop) {
-  const auto future = loop.create_future<int>();
-  loop.call_later(kSecond, [future] { future.set_result(42); });
-  std::printf("create_future: %d\n", loop.run_until_complete(future));
+void complete_futures(ferry::EventLoop& loop) {
+  const auto answer = loop.create_future<int>();
+  loop.call_later(kSecond, [answer] { answer.set_result(42); });
+  std::printf("create_future: %d\n", loop.run_until_complete(answer));
+
+  const ferry::Future<int> failure(loop);
+  failure.set_exception(std::runtime_error("no answer"));
+  try {
+    failure.result();
+  } catch (const std::runtime_error& error) {
+    std::printf("Future: %s\n", error.what());
+  }
+}
+
+void close(ferry::EventLoop& loop) {
+  loop.close();
+  try {
+    loop.call_soon([] {});
+  } catch (const std::logic_error& error) {
+    std::printf("after close: %s\n", error.what());
+  }
 }
 
 int main() {
   ferry::EventLoop loop;
   call_back(loop);
   watch_a_socket(loop);
-  complete_a_future(loop);
+  complete_futures(loop);
+  close(loop);
 }

@@ -254,15 +254,15 @@ std::size_t thread_count() noexcept {
   return count;
 }
 
+// ThreadSanitizer has one that counts.
 #if defined(__SANITIZE_THREAD__)
-#define FERRY_HAS_SANITIZERS_THREAD
+constexpr std::size_t kOwnThreads = 2;
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-#define FERRY_HAS_SANITIZERS_THREAD
-#endif
-#endif
-#ifdef FERRY_HAS_SANITIZERS_THREAD
 constexpr std::size_t kOwnThreads = 2;
+#else
+constexpr std::size_t kOwnThreads = 1;
+#endif
 #else
 constexpr std::size_t kOwnThreads = 1;
 #endif

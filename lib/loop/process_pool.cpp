@@ -170,6 +170,11 @@ void ProcessPool::State::dispatch() {
     if (!worker.link.idle()) continue;
     worker.call = std::move(queue.front());
     queue.pop_front();
+    if (const std::error_code error = worker.link.attach(attachment->loop())) {
+      std::exchange(worker.call, nullptr)
+          ->fail(std::make_exception_ptr(std::system_error(error, "ProcessPool: watch")));
+      continue;
+    }
     worker.link.give(std::move(ProcessPool::request_of(*worker.call)));
   }
 }
@@ -221,6 +226,7 @@ void ProcessPool::State::attach(EventLoop& loop) {
   if (error) throw std::system_error(error, "ProcessPool: watch");
   attachment = std::move(made);
   for (const auto& worker : workers) {
+    if (!worker->link.busy()) continue;  // those that are idle are watched from their next call on
     if (error = worker->link.attach(loop); error) {
       detach();
       throw std::system_error(error, "ProcessPool: watch");
@@ -297,9 +303,6 @@ void ProcessPool::State::on_report(const ForkReport& report, std::vector<Fd>& so
       if (!adopted.ok()) return no_worker(adopted.error);
       auto worker = std::make_unique<Worker>(static_cast<Owner&>(*this), report.pid,
                                              std::move(socket), options.message_limit);
-      if (const std::error_code error = worker->link.attach(attachment->loop())) {
-        return no_worker(error.value());  // its end of the socket closes, so it ends
-      }
       if (expected > 0) --expected;
       workers.push_back(std::move(worker));
       return dispatch();

@@ -11,7 +11,7 @@ constexpr std::size_t kRoomForErrors = 64 * 1024;
 }  // namespace
 
 std::error_code WorkerLink::attach(EventLoop& loop) {
-  if (broken_) return {};
+  if (broken_ || watch_) return {};
   std::error_code error;
   watch_ = loop.kernel().watch(socket_.get(), *this, error);
   if (error) return error;

@@ -33,7 +33,7 @@ class WorkerLink final : private FdWatch::Listener {
   /// It has a call, whose answer may not be wanted any more.
   bool busy() const noexcept { return busy_; }
 
-  /// Begins to listen and to send. An error: what the kernel says to the descriptor.
+  /// Begins to listen and to send, if it does not yet. An error: the kernel refuses to watch.
   std::error_code attach(EventLoop& loop);
   void detach() noexcept;
   /// `idle()`. Sends as much as goes at once.

@@ -32,6 +32,7 @@ int child_stream(const Stdio& stdio) {
       return SpawnRequest::kAsOutput;
     case Stdio::Kind::descriptor:
       return stdio.fd;
+    case Stdio::Kind::unset:
     case Stdio::Kind::inherit:
     case Stdio::Kind::pipe:
       break;
@@ -321,10 +322,11 @@ Future<Subprocess<>> subprocess_exec(EventLoop& loop, SubprocessProtocolFactory 
   if (options.in.kind == Stdio::Kind::as_output || options.out.kind == Stdio::Kind::as_output) {
     throw std::invalid_argument("subprocess_exec: only standard error can go to standard output");
   }
-  for (const Stdio& stream : {options.in, options.out, options.err}) {
-    if (stream.kind == Stdio::Kind::descriptor && stream.fd < 0) {
+  for (Stdio* stream : {&options.in, &options.out, &options.err}) {
+    if (stream->kind == Stdio::Kind::descriptor && stream->fd < 0) {
       throw std::invalid_argument("subprocess_exec: a negative descriptor");
     }
+    if (stream->kind == Stdio::Kind::unset) *stream = Stdio::pipe();
   }
   return std::make_shared<ProcessOpening>(
              loop, ChildStart{std::move(factory), std::move(arguments), std::move(options), {}})

@@ -1,5 +1,7 @@
 #include "task_list.h"
 
+#include <ferry/task_group.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -63,6 +65,8 @@ void TaskList::on_loop_close() {
     context.future = task->future_;
     loop_->run_callback([&] { loop_->call_exception_handler(context); });
     task->destroy_coroutine();
+    // One is left if it was entered in a generator that somebody else has.
+    while (task->groups_) task->groups_->exit();
     task->future_->release();
   }
 }

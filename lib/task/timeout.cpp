@@ -96,7 +96,7 @@ class Ended final : public Suspension {
  public:
   explicit Ended(FutureState& future) noexcept : future_(future) {}
   ~Ended() {
-    if (waiting()) future_.remove_done_callback(callback_);
+    if (callback_ != 0 && !future_.done()) future_.remove_done_callback(callback_);
   }
   bool await_ready() const noexcept { return future_.done(); }
   void await_suspend(std::coroutine_handle<> coroutine) {

@@ -53,7 +53,7 @@ def build(folder, kind):
     if not (folder / "build.ninja").is_file():
         ccache = ["ccache "] if shutil.which("ccache") else [""]
         worked, output = run(
-            ["meson", "setup", folder, f"-Ddefault_library={kind}", "-Dbuildtype=plain",
+            ["meson", "setup", folder, f"-Ddefault_library={kind}",  # flags as of the release build, for ccache
              "-Dprefix=/usr/local", "-Dlibdir=lib", "-Dtests=false", "-Dexamples=false",
              "-Dbench=false"], CC=ccache[0] + "gcc", CXX=ccache[0] + "g++")
         if not worked:

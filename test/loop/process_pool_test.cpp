@@ -1,26 +1,14 @@
 // ProcessPool: functions in worker processes.
 
-#include "loop_suite.h"
-
-#include <ferry/process_pool.h>
-
-#include <sys/wait.h>
-#include <unistd.h>
+#include "pool_suite.h"
 
 #include <array>
-#include <cerrno>
-#include <csignal>
 #include <cstdio>
-#include <cstdlib>
-#include <fstream>
 #include <latch>
 #include <map>
 #include <memory>
 #include <numeric>
 #include <optional>
-#include <stdexcept>
-#include <string>
-#include <string_view>
 #include <thread>
 #include <tuple>
 #include <vector>
@@ -56,102 +44,17 @@ struct ferry::ProcessValue<ferry::test::Person> {
 namespace ferry::test {
 namespace {
 
-bool has(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
-
-// -- what the workers run
-
-int add(int a, int b) {
-  return a + b;
-}
-int worker_pid() {
-  return static_cast<int>(::getpid());
-}
-int g_changed = 0;
-int change() {
-  return ++g_changed;
-}
 void throw_out_of_range(const std::string& what) {
   throw std::out_of_range(what);
 }
 void throw_int() {
   throw 7;
 }
-int raise_signal(int number) {
-  std::signal(number, SIG_DFL);  // without a sanitizer's report
-  std::raise(number);
-  return 0;
-}
-int exit_with(int code) {
-  ::_exit(code);
-}
 std::string reversed(std::string text) {
   return {text.rbegin(), text.rend()};
 }
-/// Holds its worker until something, or the end, comes through the pipe named `path`.
-int wait_for(const std::string& path) {
-  std::ifstream gate(path);
-  std::string line;
-  std::getline(gate, line);
-  return static_cast<int>(line.size());
-}
 
-/// A pipe with a name, through which a test lets its workers go on.
-class Gate {
- public:
-  Gate() {
-    char folder[] = "/tmp/ferry-gate-XXXXXX";
-    if (!::mkdtemp(folder)) throw std::runtime_error("mkdtemp");
-    folder_ = folder;
-    path_ = folder_ + "/gate";
-    if (::mkfifo(path_.c_str(), 0600) != 0) throw std::runtime_error("mkfifo");
-  }
-  Gate(const Gate&) = delete;
-  Gate& operator=(const Gate&) = delete;
-  ~Gate() {
-    ::unlink(path_.c_str());
-    ::rmdir(folder_.c_str());
-  }
-  const std::string& path() const { return path_; }
-  /// Waits until a worker waits, and lets it go.
-  void open() const { std::ofstream(path_) << "go\n"; }
-
- private:
-  std::string folder_;
-  std::string path_;
-};
-
-/// Of an other test a thread may be on its way out still.
-ProcessPool::Options with(std::size_t workers) {
-  return {.workers = workers, .allow_threads = true};
-}
-
-bool process_exists(int pid) {
-  return ::kill(pid, 0) == 0;
-}
-/// No child of this process is left, not even as a zombie.
-bool childless() {
-  return ::waitpid(-1, nullptr, WNOHANG) < 0 && errno == ECHILD;
-}
-
-class Pools : public LoopSuite {
- protected:
-  template <class T>
-  T get(const Future<T>& future) {
-    return loop().run_until_complete(future);
-  }
-  /// What the future failed with.
-  template <class Error, class T>
-  Error failure(const Future<T>& future) {
-    try {
-      loop().run_until_complete(future);
-    } catch (const Error& error) {
-      return error;
-    }
-    throw std::runtime_error("it did not fail");
-  }
-};
+class Pools : public PoolSuite {};
 INSTANTIATE_TEST_SUITE_P(World, Pools, ::testing::Values(World::asio), world_name);
 
 TEST_P(Pools, AFunctionRunsInAnotherProcessAndItsResultComesBack) {
@@ -218,49 +121,6 @@ TEST_P(Pools, AnExceptionComesBackAsWhatItSays) {
   const auto other = failure<RemoteError>(pool.run(loop(), throw_int));
   EXPECT_STREQ(other.what(), "an exception of type int");
   EXPECT_EQ(get(pool.run(loop(), add, 1, 1)), 2);  // by the same worker
-}
-
-TEST_P(Pools, AWorkerThatDiesFailsItsCallAloneAndIsReplaced) {
-  ProcessPool pool(with(1));
-  const int first = get(pool.run(loop(), worker_pid));
-  const Future<int> killed = pool.run(loop(), raise_signal, SIGSEGV);
-  const Future<int> behind = pool.run(loop(), add, 2, 3);
-  const Future<int> exited = pool.run(loop(), exit_with, 3);
-  const Future<int> last = pool.run(loop(), worker_pid);
-  EXPECT_EQ(get(behind), 5);
-  const int second = get(last);
-  EXPECT_NE(first, second);
-  const auto by_signal = failure<BrokenWorkerError>(killed);
-  EXPECT_EQ(by_signal.status(), -SIGSEGV);
-  EXPECT_TRUE(has(by_signal.what(), "killed by signal 11 (Segmentation fault)"))
-      << by_signal.what();
-  EXPECT_TRUE(has(by_signal.what(), std::to_string(first))) << by_signal.what();
-  const auto by_exit = failure<BrokenWorkerError>(exited);
-  EXPECT_EQ(by_exit.status(), 3);
-  EXPECT_TRUE(has(by_exit.what(), "exited with code 3")) << by_exit.what();
-  EXPECT_FALSE(process_exists(first));
-}
-
-TEST_P(Pools, OtherWorkersGoOnWhenOneCrashes) {
-  ProcessPool pool(with(2));
-  const Gate gate;
-  const Future<int> waits = pool.run(loop(), wait_for, gate.path());
-  EXPECT_EQ(failure<BrokenWorkerError>(pool.run(loop(), raise_signal, SIGKILL)).status(), -SIGKILL);
-  EXPECT_FALSE(waits.done());
-  gate.open();
-  EXPECT_EQ(get(waits), 2);
-}
-
-TEST_P(Pools, AWorkerThatDiedIdleIsReplacedWithoutACallFailing) {
-  ProcessPool pool(with(2));
-  for (int round = 0; round < 5; ++round) {
-    const int pid = get(pool.run(loop(), worker_pid));
-    ASSERT_EQ(::kill(pid, SIGKILL), 0);
-    while (process_exists(pid)) {  // until the fork server has seen it
-      std::this_thread::yield();
-    }
-    EXPECT_NE(get(pool.run(loop(), worker_pid)), pid);
-  }
 }
 
 TEST_P(Pools, ManyCallsShareAFewWorkersAndAllArrive) {
@@ -355,108 +215,6 @@ TEST_P(Pools, TheAnswerToACancelledCallIsDroppedByThePoolsNextUse) {
   EXPECT_EQ(get(pool.run(loop(), add, 4, 5)), 9);
 }
 
-TEST_P(Pools, APoolThatIsDestroyedCancelsItsCallsAndLeavesNoProcess) {
-  Gate gate;
-  int pid = 0;
-  Future<int> runs;
-  Future<int> waits;
-  {
-    ProcessPool pool(with(1));
-    pid = get(pool.run(loop(), worker_pid));
-    runs = pool.run(loop(), wait_for, gate.path());
-    waits = pool.run(loop(), add, 1, 1);
-    tick();
-  }
-  EXPECT_TRUE(runs.cancelled());
-  EXPECT_TRUE(waits.cancelled());
-  EXPECT_FALSE(process_exists(pid));
-  EXPECT_TRUE(childless());
-  EXPECT_EQ(loop().stats().jobs, 0U);
-  EXPECT_EQ(loop().stats().operations, 0U);
-}
-
-TEST_P(Pools, APoolThatIsNeverUsedLeavesNothing) {
-  { ProcessPool pool(with(4)); }
-  EXPECT_TRUE(childless());
-}
-
-TEST_P(Pools, ShutdownWaitsForAllCallsAndRefusesNewOnes) {
-  ProcessPool pool(with(1));
-  std::vector<Future<int>> futures;
-  for (int i = 0; i < 20; ++i) futures.push_back(pool.run(loop(), add, i, i));
-  const Future<void> down = pool.shutdown(loop());
-  EXPECT_THROW(pool.run(loop(), add, 1, 1).done(), std::logic_error);
-  EXPECT_FALSE(down.done());
-  get(down);
-  for (int i = 0; i < 20; ++i) {
-    ASSERT_TRUE(futures[static_cast<std::size_t>(i)].done());
-    EXPECT_EQ(futures[static_cast<std::size_t>(i)].result(), 2 * i);
-  }
-  EXPECT_EQ(pool.workers(), 0U);
-  EXPECT_TRUE(childless());
-  EXPECT_EQ(loop().stats().operations, 0U);
-  get(pool.shutdown(loop()));  // again: there is nothing left to do
-}
-
-TEST_P(Pools, ShutdownMayCancelWhatHasNotBegun) {
-  ProcessPool pool(with(1));
-  get(pool.run(loop(), add, 0, 0));
-  const Gate gate;
-  const Future<int> runs = pool.run(loop(), wait_for, gate.path());
-  const Future<int> waits = pool.run(loop(), add, 1, 1);
-  const Future<void> down = pool.shutdown(loop(), true);
-  EXPECT_TRUE(waits.cancelled());
-  gate.open();
-  get(down);
-  EXPECT_EQ(runs.result(), 2);
-}
-
-TEST_P(Pools, CallsThatWaitSurviveACrashDuringTheShutdown) {
-  ProcessPool pool(with(1));
-  const Future<int> dies = pool.run(loop(), exit_with, 1);
-  const Future<int> waits = pool.run(loop(), add, 1, 1);
-  get(pool.shutdown(loop()));
-  EXPECT_EQ(failure<BrokenWorkerError>(dies).status(), 1);
-  EXPECT_EQ(waits.result(), 2);
-}
-
-TEST_P(Pools, ClosingTheLoopDropsItsCallsAndAnotherLoopMayUseThePool) {
-  ProcessPool pool(with(1));
-  get(pool.run(loop(), add, 0, 0));
-  const Gate gate;
-  Token token;
-  {
-    EventLoop other;
-    const Future<int> runs = pool.run(other, wait_for, gate.path());
-    const Future<int> waits = pool.run(other, change);
-    EXPECT_THROW(pool.run(loop(), add, 1, 1).done(), std::logic_error);  // it is busy over there
-    runs.add_done_callback([held = token.held()] { ADD_FAILURE() << "the loop is closed"; });
-    other.close();
-    EXPECT_FALSE(runs.done());
-    EXPECT_FALSE(waits.done());
-  }
-  EXPECT_FALSE(token.captured());
-  const Future<int> next = pool.run(loop(), change);
-  gate.open();
-  EXPECT_EQ(get(next), 1);  // the other loop's never ran
-}
-
-TEST_P(Pools, TheDeathOfTheForkServerFailsAllCallsClearly) {
-  ProcessPool pool(with(1));
-  const int parent = get(pool.run(loop(), [] { return static_cast<int>(::getppid()); }));
-  EXPECT_NE(parent, static_cast<int>(::getpid()));
-  const Gate gate;
-  const Future<int> runs = pool.run(loop(), wait_for, gate.path());
-  const Future<int> waits = pool.run(loop(), add, 1, 1);
-  ASSERT_EQ(::kill(parent, SIGKILL), 0);
-  EXPECT_TRUE(has(failure<BrokenWorkerError>(runs).what(), "fork server"))
-      << failure<BrokenWorkerError>(runs).what();
-  EXPECT_TRUE(has(failure<BrokenWorkerError>(waits).what(), "fork server"))
-      << failure<BrokenWorkerError>(waits).what();
-  EXPECT_THROW(pool.run(loop(), add, 1, 1).done(), BrokenWorkerError);
-  EXPECT_TRUE(childless());
-}
-
 TEST_P(Pools, WorkersHaveNoDescriptorsOfTheProgramAndSaneSignals) {
   loop().add_signal_handler(SIGUSR1, [] {});
   int pipe[2];
@@ -499,38 +257,6 @@ TEST_P(Pools, WorkersHaveNoDescriptorsOfTheProgramAndSaneSignals) {
   ::close(pipe[1]);
 }
 
-TEST_P(Pools, WorkersDieWithTheProgram) {
-  // A program of its own, that dies with a call under way and no time to say good-bye.
-  int pipe[2];
-  ASSERT_EQ(::pipe(pipe), 0);
-  const Gate gate;
-  const pid_t program = ::fork();
-  ASSERT_GE(program, 0);
-  if (program == 0) {
-    EventLoop inside;
-    ProcessPool pool(with(1));
-    const int pid = inside.run_until_complete(pool.run(inside, worker_pid));
-    static_cast<void>(pool.run(inside, wait_for, gate.path()).done());
-    if (::write(pipe[1], &pid, sizeof pid) != sizeof pid) ::_exit(1);
-    ::kill(::getpid(), SIGKILL);
-  }
-  int pid = 0;
-  ASSERT_EQ(::read(pipe[0], &pid, sizeof pid), static_cast<ssize_t>(sizeof pid));
-  ASSERT_EQ(::waitpid(program, nullptr, 0), program);
-  run_until([pid] {
-    if (!process_exists(pid)) return true;
-    // Whoever inherits orphans here may be slow to reap them.
-    std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-    std::string number;
-    std::string name;
-    char state = 0;
-    stat >> number >> name >> state;
-    return state == 'Z' || state == 0;
-  });
-  ::close(pipe[0]);
-  ::close(pipe[1]);
-}
-
 TEST_P(Pools, AWorkerMayRunALoopOfItsOwn) {
   loop().add_signal_handler(SIGUSR1, [] { ADD_FAILURE() << "not for the program"; });
   ProcessPool pool(with(1));
@@ -543,6 +269,23 @@ TEST_P(Pools, AWorkerMayRunALoopOfItsOwn) {
   }));
   EXPECT_EQ(answer, 5);
   EXPECT_TRUE(loop().remove_signal_handler(SIGUSR1));
+}
+
+TEST_P(Pools, APoolMadeInsideARunningLoopHasWorkersOutsideOfIt) {
+  std::optional<ProcessPool> pool;
+  Future<int> answer;
+  loop().call_soon([&] {
+    pool.emplace(with(1));
+    answer = pool->run(loop(), [] {
+      if (running_loop()) return -1;
+      EventLoop inside;
+      const Future<int> done(inside);
+      inside.call_later(1ms, [done] { done.try_set_result(8); });
+      return inside.run_until_complete(done);
+    });
+  });
+  run_until([&] { return answer.valid() && answer.done(); });
+  EXPECT_EQ(answer.result(), 8);
 }
 
 TEST_P(Pools, WhatAFunctionPrintsIsOutBeforeItsResult) {

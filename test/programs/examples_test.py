@@ -85,14 +85,21 @@ class CoroutineEcho(ExampleTest):
 
 class UdpEcho(ExampleTest):
     def test_TheServerSendsDatagramsBack(self):
-        server, port = self.serve('udp_echo')
+        self.send_there_and_back('udp_echo')
+
+    def test_SoDoesTheCoroutine(self):
+        self.send_there_and_back('udp_coroutine_echo')
+
+    def send_there_and_back(self, program):
+        server, port = self.serve(program)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
             peer.settimeout(harness.PATIENCE)
             peer.connect(('127.0.0.1', port))
             for datagram in [b'hello', b'', bytes(range(256)) * 255]:
                 peer.send(datagram)
                 self.assertEqual(peer.recv(65536), datagram)
-        self.assertEqual(server.terminate(), 0)
+        server.signal(signal.SIGINT)
+        self.assertEqual(server.wait(), 0)
 
 
 class Pipe(ExampleTest):

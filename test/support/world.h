@@ -70,6 +70,17 @@ class LoopTest : public LoopFixture, public ::testing::WithParamInterface<World>
   World world() const override { return GetParam(); }
 };
 
+/// True if the tests run under a sanitizer, which makes everything several times as slow: what only
+/// repeats may then repeat less.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+inline constexpr bool kSanitized =
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 /// The number of open descriptors of this process.
 std::size_t open_descriptors();
 

@@ -280,5 +280,24 @@ TEST_P(Contexts, ACancelledBodyIsLeftToo) {
   EXPECT_EQ(log, (Log{"enter", "leave after a failure"}));
 }
 
+TEST_P(Generators, OneThatOutlivesItsLoopIsDestroyedWhereItWaited) {
+  const auto generate = [](Future<int> future, int* alive) -> AsyncGenerator<int> {
+    const Alive local(*alive);
+    const int value = co_await future;
+    co_yield int{value};
+  };
+  const auto ask = [](AsyncGenerator<int>* numbers) -> Coro<> { co_await numbers->next(); };
+  int alive = 0;
+  const Future<int> future(loop());
+  AsyncGenerator<int> numbers = generate(future, &alive);
+  create_task(loop(), ask(&numbers));
+  tick(2);
+  EXPECT_EQ(alive, 1);
+  close_loop();  // the task is gone, which the generator waited in
+  EXPECT_EQ(take_exceptions().size(), 1u);
+  numbers = {};
+  EXPECT_EQ(alive, 0);
+}
+
 }  // namespace
 }  // namespace ferry::test

@@ -411,6 +411,27 @@ TEST_P(CallGraphs, ArePrintedIntoAFileThatIsGiven) {
   EXPECT_NE(text.find(name, 1), std::string::npos) << text;
 }
 
+TEST_P(CallGraphs, AGroupInAGeneratorThatOutlivesItsLoopForgetsItsTask) {
+  const auto inside = [](TaskGroup* group, Event* event) -> Coro<> {
+    group->create_task(wait_for_event(event));
+    co_await event->wait();
+  };
+  const auto generate = [](auto body, Event* event) -> AsyncGenerator<int> {
+    TaskGroup group;
+    co_await group.run(body(&group, event));
+    co_yield 1;
+  };
+  const auto ask = [](AsyncGenerator<int>* numbers) -> Coro<> { co_await numbers->next(); };
+  Event event;
+  AsyncGenerator<int> numbers = generate(inside, &event);
+  start(ask(&numbers));
+  tick(2);
+  EXPECT_EQ(all_tasks(loop()).size(), 2u);
+  close_loop();
+  EXPECT_EQ(take_exceptions().size(), 2u);
+  numbers = {};  // and with it the group
+}
+
 TEST_P(CallGraphs, AGroupThatDiesWithItsLoopLeavesNoTrace) {
   const auto body = [](TaskGroup& group, Event* event) -> Coro<> {
     group.create_task(wait_for_event(event));

@@ -16,8 +16,8 @@ namespace {
 const ContextVar<std::string> user("user", "nobody");
 const ContextVar<int> depth("depth");
 
-class Contexts : public TaskTest {};
-INSTANTIATE_TEST_SUITE_P(Worlds, Contexts, ::testing::ValuesIn(kWorlds), world_name);
+class ContextVars : public TaskTest {};
+INSTANTIATE_TEST_SUITE_P(Worlds, ContextVars, ::testing::ValuesIn(kWorlds), world_name);
 
 Coro<std::string> get_user() {
   co_return user.get();
@@ -32,7 +32,7 @@ Coro<> note_user(Log* log) {
   co_return;
 }
 
-TEST_P(Contexts, C0150_WhatATaskSetsIsItsOwnAndItsChildrensFromThenOn) {
+TEST_P(ContextVars, C0150_WhatATaskSetsIsItsOwnAndItsChildrensFromThenOn) {
   const auto body = [](Log* log) -> Coro<> {
     const Task<> before = create_task(note_user(log));
     user.set("ada");
@@ -49,7 +49,7 @@ TEST_P(Contexts, C0150_WhatATaskSetsIsItsOwnAndItsChildrensFromThenOn) {
   EXPECT_EQ(user.get(), "nobody");
 }
 
-TEST_P(Contexts, C0150_TasksWithTheSameContextShareItsValues) {
+TEST_P(ContextVars, C0150_TasksWithTheSameContextShareItsValues) {
   const auto body = [](Log* log) -> Coro<> {
     const Context shared;
     TaskOptions options;
@@ -67,7 +67,7 @@ TEST_P(Contexts, C0150_TasksWithTheSameContextShareItsValues) {
   EXPECT_EQ(log, (Log{"ada", "ada", "ada", "nobody"}));
 }
 
-TEST_P(Contexts, ACoroutineThatIsAwaitedInPlaceSharesItsCallersContext) {
+TEST_P(ContextVars, ACoroutineThatIsAwaitedInPlaceSharesItsCallersContext) {
   const auto body = []() -> Coro<std::string> {
     co_await set_user("ada");
     co_return user.get();
@@ -75,7 +75,7 @@ TEST_P(Contexts, ACoroutineThatIsAwaitedInPlaceSharesItsCallersContext) {
   EXPECT_EQ(run(body()), "ada");
 }
 
-TEST_P(Contexts, ATasksContextIsOneThingAndCopiesAreOthers) {
+TEST_P(ContextVars, ATasksContextIsOneThingAndCopiesAreOthers) {
   const auto body = []() -> Coro<> {
     const Context own = current_task()->get_context();
     EXPECT_EQ(own, current_task()->get_context());
@@ -94,7 +94,7 @@ TEST_P(Contexts, ATasksContextIsOneThingAndCopiesAreOthers) {
   run(body());
 }
 
-TEST_P(Contexts, ResetPutsBackWhatWasThereBeforeOnce) {
+TEST_P(ContextVars, ResetPutsBackWhatWasThereBeforeOnce) {
   const auto body = []() -> Coro<> {
     EXPECT_THROW(static_cast<void>(depth.get()), std::out_of_range);
     EXPECT_EQ(depth.get(7), 7);
@@ -112,7 +112,7 @@ TEST_P(Contexts, ResetPutsBackWhatWasThereBeforeOnce) {
   run(body());
 }
 
-TEST_P(Contexts, ATokenIsGoodForItsVariableAndItsContextOnly) {
+TEST_P(ContextVars, ATokenIsGoodForItsVariableAndItsContextOnly) {
   const ContextVar<int> other("other");
   auto token = depth.set(1);  // in this thread's own
   EXPECT_THROW(other.reset(std::move(token)), std::invalid_argument);
@@ -128,7 +128,7 @@ TEST_P(Contexts, ATokenIsGoodForItsVariableAndItsContextOnly) {
   EXPECT_EQ(depth.get(0), 0);
 }
 
-TEST_P(Contexts, VariablesThatDieLeaveNothingForThoseThatComeInTheirPlace) {
+TEST_P(ContextVars, VariablesThatDieLeaveNothingForThoseThatComeInTheirPlace) {
   const auto body = []() -> Coro<> {
     for (int round = 0; round < 3; ++round) {
       const ContextVar<int> local("local", -1);
@@ -141,7 +141,7 @@ TEST_P(Contexts, VariablesThatDieLeaveNothingForThoseThatComeInTheirPlace) {
   run(body());
 }
 
-TEST_P(Contexts, RunCallsInAContextAndComesBackEvenByAnException) {
+TEST_P(ContextVars, RunCallsInAContextAndComesBackEvenByAnException) {
   const auto body = []() -> Coro<> {
     user.set("ada");
     const Context other;
@@ -161,7 +161,7 @@ TEST_P(Contexts, RunCallsInAContextAndComesBackEvenByAnException) {
   run(body());
 }
 
-TEST_P(Contexts, AnEagerTaskHasItsOwnAndTheCreatorsIsBackAfterwards) {
+TEST_P(ContextVars, AnEagerTaskHasItsOwnAndTheCreatorsIsBackAfterwards) {
   const auto body = []() -> Coro<> {
     user.set("ada");
     const Context other;
@@ -181,7 +181,7 @@ TEST_P(Contexts, AnEagerTaskHasItsOwnAndTheCreatorsIsBackAfterwards) {
   run(body());
 }
 
-TEST_P(Contexts, GatherAndGroupsPassTheContextOn) {
+TEST_P(ContextVars, GatherAndGroupsPassTheContextOn) {
   const auto in_group = [](TaskGroup& group, Log* log) -> Coro<> {
     group.create_task(note_user(log));
     co_return;
@@ -199,7 +199,7 @@ TEST_P(Contexts, GatherAndGroupsPassTheContextOn) {
   EXPECT_EQ(log, (Log{"ada", "bob", "ada", "ada"}));
 }
 
-TEST_P(Contexts, CallbacksTakeItAlongByInContext) {
+TEST_P(ContextVars, CallbacksTakeItAlongByInContext) {
   const auto body = [](Log* log) -> Coro<> {
     EventLoop& loop = get_running_loop();
     user.set("ada");

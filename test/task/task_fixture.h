@@ -18,10 +18,16 @@ using namespace std::chrono_literals;
 
 using Log = std::vector<std::string>;
 
-/// What the suites of the task layer share. Coroutine lambdas capture nothing, here as anywhere:
-/// they are given pointers and references to what the test holds until its end.
-class TaskFixture : public LoopFixture {
+/// A fixture that has a loop, and what suites with tasks share. Coroutine lambdas capture nothing,
+/// here as anywhere: they are given pointers and references to what the test holds until its end.
+template <class Fixture>
+class WithTasks : public Fixture {
  protected:
+  using Fixture::loop;
+  using Fixture::run_for;
+  using Fixture::run_until;
+  using Fixture::tick;
+
   template <class T>
   T run(Coro<T> coro) {
     return run_until_complete(loop(), std::move(coro));
@@ -61,7 +67,7 @@ class TaskFixture : public LoopFixture {
       }
       SCOPED_TRACE("cancelled after " + std::to_string(turns) + " turns");
       check(task);
-      if (ended || HasFatalFailure()) return cancelled;
+      if (ended || this->HasFatalFailure()) return cancelled;
       if (turns > 200) {
         ADD_FAILURE() << "it never ends by itself";
         return cancelled;
@@ -69,6 +75,9 @@ class TaskFixture : public LoopFixture {
     }
   }
 };
+
+/// What the suites of the task layer have.
+using TaskFixture = WithTasks<LoopFixture>;
 
 /// In both worlds.
 class TaskTest : public TaskFixture, public ::testing::WithParamInterface<World> {

@@ -109,6 +109,9 @@ namespace detail {
 
 /// The place where a coroutine waits for an operation.
 class AsioWait : public Suspension {
+ public:
+  std::string_view what() const noexcept override { return "asio operation"; }
+
  protected:
   /// What the waiting coroutine and the handler share: either may be gone first.
   struct Shared {

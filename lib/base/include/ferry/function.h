@@ -38,7 +38,8 @@ class Function<R(Args...)> {
     if constexpr (std::is_same_v<std::remove_cvref_t<F>, Function>) {
       *this = std::forward<F>(f);
     } else {
-      reset();
+      if (table_) [[unlikely]]
+        reset();
       construct(std::forward<F>(f));
     }
   }

@@ -172,7 +172,7 @@ void write_parameter(ValueWriter& out, Arg&& arg) {
   if constexpr (std::is_same_v<std::decay_t<Arg>, Stored>) {
     write_value<Stored>(out, arg);
   } else if constexpr (std::is_same_v<std::decay_t<P>, Stored>) {
-    const Stored value = std::forward<Arg>(arg);
+    const auto value = static_cast<Stored>(std::forward<Arg>(arg));
     write_value(out, value);
   } else {
     const std::remove_cvref_t<P> view = arg;

@@ -64,8 +64,10 @@ using SubprocessProtocolFactory = Function<std::shared_ptr<SubprocessProtocol>()
 
 /// One of a child's standard streams.
 struct Stdio {
-  enum class Kind : std::uint8_t { inherit, pipe, devnull, as_output, descriptor };
-  Kind kind = Kind::pipe;
+  /// `unset` is what asyncio takes when nothing is said: for subprocess_exec and subprocess_shell a
+  /// pipe, for create_subprocess_exec and create_subprocess_shell the parent's own.
+  enum class Kind : std::uint8_t { unset, inherit, pipe, devnull, as_output, descriptor };
+  Kind kind = Kind::unset;
   int fd = -1;  ///< The parent's descriptor that the child gets; stays open and the caller's.
 
   /// The parent's own.

@@ -17,7 +17,8 @@ class FutureAwaiter final : public Suspension {
  public:
   explicit FutureAwaiter(Future<T> future) noexcept : future_(std::move(future)) {}
   ~FutureAwaiter() {
-    if (waiting()) future_.remove_done_callback(callback_);
+    // Not `waiting`: in a generator that outlives its loop the task may be gone.
+    if (callback_ != 0 && !future_.done()) future_.remove_done_callback(callback_);
   }
 
   bool await_ready() const noexcept { return future_.done(); }

@@ -78,6 +78,7 @@ class TaskGroup {
   const TaskGroup* outer() const noexcept { return outer_; }
 
  private:
+  friend class TaskList;
   class AllEnded;
   /// In the frame of `run`, which may be destroyed half way when the loop closes.
   struct Entered {
@@ -98,7 +99,7 @@ class TaskGroup {
   static bool is_exit(const std::exception_ptr& exception);
 
   EventLoop* loop_ = nullptr;
-  TaskCore* parent_ = nullptr;  // from `run` to its end
+  TaskCore* parent_ = nullptr;  // from `run` to its end, or the loop's
   TaskGroup* outer_ = nullptr;  // of the same task
   std::list<AnyFuture> tasks_;  // not ended
   std::vector<std::exception_ptr> errors_;

@@ -12,12 +12,15 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
+import random_scenarios
 import script
 
 HERE = pathlib.Path(__file__).resolve().parent
 SCENARIOS_AT_LEAST = 60
 DIFFERENCES_AT_MOST = 10
+RANDOM_SCENARIOS = 200
 
 
 @dataclasses.dataclass
@@ -47,6 +50,29 @@ def read_differences(text):
 def compare(asyncio, ferry):
     """The lines that differ: '- ' asyncio's, '+ ' ferry's."""
     return [line for line in difflib.ndiff(asyncio, ferry) if line[:1] in '-+']
+
+
+def without_messages(traces):
+    """asyncio loses the message of a cancellation here and there, and that is in the table."""
+    return {name: [re.sub(r'CancelledError: \w+', 'CancelledError', line) for line in lines]
+            for name, lines in traces.items()}
+
+
+def check_random(report, program):
+    with tempfile.TemporaryDirectory() as directory:
+        file = pathlib.Path(directory) / 'random.txt'
+        file.write_text(random_scenarios.text(RANDOM_SCENARIOS))
+        asyncio, wrong = traces(sys.executable, '-B', HERE / 'on_asyncio.py', file)
+        ferry, also_wrong = traces(program, file)
+    problems = [each for each in (wrong, also_wrong) if each]
+    asyncio, ferry = without_messages(asyncio), without_messages(ferry)
+    for name in asyncio:
+        if asyncio[name] != ferry.get(name):
+            problems += [f'{name}: random_scenarios.py 1 {name.split()[1]}',
+                         *compare(asyncio[name], ferry.get(name, []))[:10]]
+    if len(asyncio) != RANDOM_SCENARIOS:
+        problems.append(f'{len(asyncio)} scenarios in place of {RANDOM_SCENARIOS}')
+    report.result(f'{RANDOM_SCENARIOS} random scenarios', problems)
 
 
 def apart(lines):
@@ -157,6 +183,8 @@ def main():
         *(['the same scenario twice'] if len(expected) < len(table) else []),
     ])
     check_comparison(report, asyncio)
+    if not words:
+        check_random(report, program)
     for each in scenarios:
         if words and not any(word in each.name for word in words):
             continue

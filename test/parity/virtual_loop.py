@@ -6,6 +6,9 @@ import heapq
 import itertools
 import selectors
 
+# asyncio looks up once a (real) day at least; here a day is nothing.
+asyncio.base_events.MAXIMUM_SELECT_TIMEOUT = 10 ** 10
+
 
 class Stuck(BaseException):
     """Nothing is ready, no timer is set, and no socket has anything to say."""

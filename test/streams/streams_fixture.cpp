@@ -66,14 +66,18 @@ Coro<> close_stream(StreamWriter writer) {
 }
 
 Coro<> echo(StreamReader reader, StreamWriter writer) {
-  for (;;) {
-    const std::string bytes = co_await reader.read(64 * 1024);
-    if (bytes.empty()) break;
-    writer.write(bytes);
-    co_await writer.drain();
+  try {
+    for (;;) {
+      const std::string bytes = co_await reader.read(64 * 1024);
+      if (bytes.empty()) break;
+      writer.write(bytes);
+      co_await writer.drain();
+    }
+    writer.close();
+    co_await writer.wait_closed();
+  } catch (const std::system_error&) {
+    // The client has gone away.
   }
-  writer.close();
-  co_await writer.wait_closed();
 }
 
 Coro<std::string> outcome_of(Coro<std::string> call) {

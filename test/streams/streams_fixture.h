@@ -42,7 +42,7 @@ Coro<> wait_closed(StreamWriter writer);
 Coro<> send(StreamWriter writer, std::string bytes);
 /// close, then wait_closed; errors of the connection are of no interest.
 Coro<> close_stream(StreamWriter writer);
-/// Sends back what comes, and closes at its end.
+/// Sends back what comes, and closes at its end. An error of the connection just ends it.
 Coro<> echo(StreamReader reader, StreamWriter writer);
 
 /// What a call of a reader's came to, as text: the bytes; "incomplete <partial> of <expected>",

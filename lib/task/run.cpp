@@ -27,7 +27,7 @@ class Runner::Interrupt {
     if (!wanted || ::gettid() != ::getpid() || !sigint_is_free()) return;
     loop_.add_signal_handler(SIGINT, [this] {
       if (++count_ > 1 || main_.future().done()) throw LoopExit{};
-      main_.future().cancel({});
+      main_.cancel();
     });
     installed_ = true;
   }

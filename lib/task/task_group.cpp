@@ -84,7 +84,7 @@ void TaskGroup::add_unfinished(std::vector<FutureState*>& futures) const {
 void TaskGroup::cancel_parent() {
   if (parent_cancelled_) return;
   parent_cancelled_ = true;
-  parent_->future().cancel({});
+  parent_->cancel();
 }
 
 void TaskGroup::cancel_tasks() {
@@ -161,7 +161,7 @@ Coro<> TaskGroup::leave(std::exception_ptr failure) {
       // The cancellation from outside must not be lost with the errors thrown in its place: it
       // comes out of the next wait. Taken back and made again, it counts once.
       parent.uncancel();
-      parent.future().cancel({});
+      parent.cancel();
     }
     throw ExceptionGroup("unhandled errors in a TaskGroup", std::exchange(errors_, {}));
   }

@@ -49,7 +49,7 @@ void Timeout::arm() {
 
 void Timeout::expire() {
   state_ = State::expiring;
-  task_->future().cancel({});
+  task_->cancel();
 }
 
 void Timeout::leave(std::exception_ptr failure) {

@@ -43,7 +43,7 @@ TEST_P(Cancelling, ItComesBeforeTheFirstStepOrBeforeTheAwait) {
   EXPECT_TRUE(never.cancelled());
 
   const auto itself = [](asio::steady_timer* t) -> Coro<> {
-    current_task()->future().cancel({});
+    current_task()->cancel();
     co_await t->async_wait(use_coro);
     ADD_FAILURE() << "not reached";
   };

@@ -272,7 +272,7 @@ TEST_P(Connections, C0581_AHandlerThatIsCancelledClosesSilently) {
   EXPECT_EQ(run(readline(stream.reader)), "ready\n");
   const std::vector<TaskCore*> tasks = all_tasks(loop());
   ASSERT_EQ(tasks.size(), 1u);
-  tasks[0]->future().cancel("enough");
+  tasks[0]->cancel("enough");
   EXPECT_EQ(run(read(stream.reader)), "");
   run_until_empty(*server);
   EXPECT_EQ(take_exceptions().size(), 0u);

@@ -233,7 +233,7 @@ TEST_P(Cancelling, TwoBeforeItRunsAgainAreDeliveredOnce) {
 
 TEST_P(Cancelling, C0130_OfItselfComesOutOfTheNextAwaitWhateverItWouldWaitFor) {
   const auto body = [](int kind, Future<int> future, Event* event) -> Coro<> {
-    TaskCore::current()->future().cancel("self");
+    TaskCore::current()->cancel("self");
     switch (kind) {
       case 0:
         co_await sleep(0s);
@@ -264,7 +264,7 @@ TEST_P(Cancelling, C0132_OfItselfThenAwaitingAFreshTaskCancelsThatAndItsFuture) 
   const auto body = [](Future<int> future, Task<int>* made, bool let_it_start) -> Coro<int> {
     *made = create_task(await_future(future));
     if (let_it_start) co_await sleep(0s);
-    TaskCore::current()->future().cancel({});
+    TaskCore::current()->cancel();
     co_return co_await *made;
   };
   for (const bool let_it_start : {false, true}) {
@@ -347,7 +347,7 @@ TEST_P(Cancelling, C0137_UncancelAfterTheEndHasNoEffect) {
 TEST_P(Cancelling, C0138_AScopeThatCancelsAndTakesBackLeavesNoTrace) {
   const auto scope = [](EventLoop* loop) -> Coro<std::string> {
     TaskCore* const task = TaskCore::current();
-    TimerHandle timer = loop->call_later(1ms, [task] { task->future().cancel({}); });
+    TimerHandle timer = loop->call_later(1ms, [task] { task->cancel(); });
     std::string result = "finished";
     try {
       co_await sleep(1h);
@@ -391,7 +391,7 @@ TEST_P(Cancelling, C0140_AnExitThrownWhileCancelledLeavesTheLoopAndIsTheTasksExc
 TEST_P(Cancelling, InTheStepThatReturnsTheValueIsLost) {
   const auto body = []() -> Coro<int> {
     co_await sleep(0s);
-    TaskCore::current()->future().cancel("at the end");
+    TaskCore::current()->cancel("at the end");
     co_return 1;
   };
   const Task<int> task = start(body());
@@ -402,7 +402,7 @@ TEST_P(Cancelling, InTheStepThatReturnsTheValueIsLost) {
 TEST_P(Cancelling, InTheStepThatThrowsTheExceptionIsKept) {
   const auto body = []() -> Coro<int> {
     co_await sleep(0s);
-    TaskCore::current()->future().cancel({});
+    TaskCore::current()->cancel();
     throw TestError("kept");
   };
   const Task<int> task = start(body());

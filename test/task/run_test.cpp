@@ -191,7 +191,7 @@ TEST_F(RunInterrupted, C0325_WithACancellationOfItsOwnItIsCancelled) {
     try {
       co_await sleep(1h);
     } catch (const CancelledError&) {
-      current_task()->future().cancel({});
+      current_task()->cancel();
       throw;
     }
   };

@@ -25,7 +25,7 @@ Coro<> swallow() {
   }
 }
 Coro<> cancel_self_and_sleep() {
-  current_task()->future().cancel("self");
+  current_task()->cancel("self");
   co_await sleep(1h);
 }
 

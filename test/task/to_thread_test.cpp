@@ -147,7 +147,7 @@ TEST_P(ToThread, C0057_AThreadThatWaitsNoLongerCancelsTheTask) {
 
 TEST_P(ToThread, C0058_ATaskThatCancelsItselfIsCancelledForTheThread) {
   const auto body = []() -> Coro<int> {
-    current_task()->future().cancel("by itself");
+    current_task()->cancel("by itself");
     co_await sleep(0s);
     co_return 1;
   };

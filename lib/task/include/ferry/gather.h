@@ -29,6 +29,10 @@ class Outcome {
     if (exception_) std::rethrow_exception(exception_);
     return *value_;
   }
+  const Value& value() const {
+    if (exception_) std::rethrow_exception(exception_);
+    return *value_;
+  }
   /// Null if there is a value.
   const std::exception_ptr& exception() const noexcept { return exception_; }
 

@@ -157,7 +157,9 @@ Task<AwaitResult<A>> ensure_future(A awaitable, SourceLocation where = SourceLoc
   return create_task(as_coro(std::move(awaitable), where), {}, where);
 }
 
-/// The task that runs; null in a plain callback. Throws std::logic_error if no loop runs.
+/// The task that runs; null in a plain callback. Throws std::logic_error if no loop runs. Good, as
+/// what `all_tasks` gives, until the task is done: to keep it longer, make an AnyFuture of its
+/// `future()`.
 TaskCore* current_task();
 /// All tasks of the loop that are not done, in the order of creation.
 std::vector<TaskCore*> all_tasks(EventLoop& loop);

@@ -27,6 +27,8 @@ class TaskCore {
   EventLoop& loop() const noexcept { return *loop_; }
   /// The same task as a future.
   FutureState& future() const noexcept { return *future_; }
+  /// As Task's.
+  bool cancel(std::string_view message = {}) { return future_->cancel(message); }
   std::string name() const;
   void set_name(std::string_view name) { name_ = name; }
   /// Requests of cancellation that nobody took back.

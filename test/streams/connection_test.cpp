@@ -280,6 +280,28 @@ TEST_P(Connections, C0581_AHandlerThatIsCancelledClosesSilently) {
   finish_server(server);
 }
 
+TEST_P(Connections, C0581_AHandlerThatIsCancelledClosesEvenIfItsWriterIsKept) {
+  const auto serve = [](StreamReader reader, StreamWriter writer,
+                        std::optional<StreamWriter>* keep) -> Coro<> {
+    *keep = std::move(writer);
+    co_await reader.read();
+  };
+  std::optional<StreamWriter> kept;
+  const auto waiting = [serve, keep = &kept](StreamReader reader, StreamWriter writer) {
+    return serve(std::move(reader), std::move(writer), keep);
+  };
+  const auto server = serve_streams(waiting);
+  Stream stream = dial_stream(*server);
+  run_until([&] { return kept.has_value(); });
+  for (TaskCore* task : all_tasks(loop())) task->future().cancel("enough");
+  EXPECT_EQ(run(read(stream.reader)), "");
+  EXPECT_TRUE(kept->is_closing());
+  run_until_empty(*server);
+  kept.reset();
+  run(close_stream(stream.writer));
+  finish_server(server);
+}
+
 TEST_P(Connections, AHandlerThatReturnsDropsItsWriterAndSoCloses) {
   const auto brief = [](StreamReader reader, StreamWriter writer) -> Coro<> {
     std::string greeting = "hello ";

@@ -219,6 +219,19 @@ TEST_P(Writer, C0574_WritingToOneThatThisSideHasClosedEnds) {
   EXPECT_TRUE(is_lost(code)) << code.message();
 }
 
+TEST_P(Writer, DrainingWhileItClosesTakesATurnAndNotForEver) {
+  FarStream stream = open_stream();
+  kernel().block_sends();
+  stream.writer.write("not out yet");
+  stream.writer.close();
+  const Task<> task = start(drain(stream.writer));
+  tick(5);
+  EXPECT_TRUE(task.done());
+  EXPECT_EQ(failure_text(task), "");
+  kernel().release_sends();
+  run(wait_closed(stream.writer));
+}
+
 TEST_P(Writer, C0576_DrainThrowsWhatTheReaderHas) {
   FarStream stream = open_stream();
   stream.reader.set_exception(std::make_exception_ptr(TestError("from the reader")));

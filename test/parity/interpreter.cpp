@@ -9,7 +9,7 @@
 namespace ferry::parity {
 namespace {
 
-constexpr auto kLimit = std::chrono::seconds(1'000'000'000);  // after which a scenario is stuck
+constexpr auto kLimit = std::chrono::seconds(1'000'000);  // after which a scenario is stuck
 
 }  // namespace
 

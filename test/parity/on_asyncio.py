@@ -16,7 +16,7 @@ from errors import describe, matches
 from script import parse_item, substitute
 from virtual_loop import VirtualLoop
 
-LIMIT = 1_000_000_000  # ticks, after which a scenario is stuck
+LIMIT = 1_000_000  # ticks, after which a scenario is stuck
 
 
 class Return:

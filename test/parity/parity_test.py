@@ -20,7 +20,7 @@ import script
 HERE = pathlib.Path(__file__).resolve().parent
 SCENARIOS_AT_LEAST = 60
 DIFFERENCES_AT_MOST = 10
-RANDOM_SCENARIOS = 200
+RANDOM_SCENARIOS = 100
 
 
 @dataclasses.dataclass

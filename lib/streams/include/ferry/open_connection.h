@@ -6,11 +6,16 @@
 
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 namespace ferry {
 
 /// Both directions of a connection.
 struct Stream {
+  // No aggregate: g++ 12 destroys one twice that is made in braces inside a co_await expression.
+  Stream(StreamReader from, StreamWriter to) noexcept
+      : reader(std::move(from)), writer(std::move(to)) {}
+
   StreamReader reader;
   StreamWriter writer;
 };

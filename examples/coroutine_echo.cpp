@@ -1,4 +1,4 @@
-// An echo server of coroutines. coroutine_echo [PORT]: 7777 unless given, 0 for any; SIGINT ends it.
+// An echo server of coroutines. coroutine_echo [PORT]: 7777 unless given; SIGINT ends it.
 #include <ferry/async.h>
 #include <ferry/streams.h>
 

@@ -102,20 +102,44 @@ void TaskCore::step() {
   run_step();
 }
 
+namespace {
+
+/// Tells a StallWatch, if there is one, what the loop is at.
+class StepNote {
+ public:
+  StepNote(std::shared_ptr<RunningStep> note, const std::string& text) : note_(std::move(note)) {
+    if (note_) exchange(text);
+  }
+  ~StepNote() {
+    if (note_) exchange(std::move(outer_));
+  }
+
+ private:
+  void exchange(std::string text) {
+    const std::lock_guard lock(note_->mutex);
+    outer_ = std::exchange(note_->text, std::move(text));
+  }
+  std::shared_ptr<RunningStep> note_;
+  std::string outer_;  // of the step that this one is inside of
+};
+
+}  // namespace
+
 /// In debug mode: slow steps are reported with the places where they began and ended.
 void TaskCore::timed_step() {
   EventLoop& loop = *loop_;
-  const std::string name = this->name();  // the task may be gone afterwards
-  const AnyFuture self(future_);
-  const SourceLocation from = place_of(*this);
+  const AnyFuture self(future_);  // the task may be gone afterwards
+  std::string text = "task '";
+  text.append(name()).append("' from ").append(place_text(place_of(*this)));
   const TimePoint begin = loop.time();
-  run_step();
+  {
+    const StepNote note(TaskList::of(loop).watched_step(), text);
+    run_step();
+  }
   const Duration taken = loop.time() - begin;
   if (taken < loop.slow_callback_duration()) return;
-  std::string text = "the step of task '";
-  text.append(name).append("' from ").append(place_text(from));
   text.append(" to ").append(self.done() ? "its end" : place_text(place_of(*this)));
-  loop.report_slow(text, taken);
+  loop.report_slow("the step of " + text, taken);
 }
 
 void TaskCore::run_step() {

@@ -41,6 +41,11 @@ std::vector<TaskCore*> TaskList::all() const {
   return tasks;
 }
 
+std::shared_ptr<RunningStep> TaskList::running_step() {
+  if (!running_step_) running_step_ = std::make_shared<RunningStep>();
+  return running_step_;
+}
+
 void TaskList::add_link(Link link) {
   if (link.future.done() || std::find(links_.begin(), links_.end(), link) != links_.end()) return;
   link.future.state()->add_done_callback([this](FutureState& done) {

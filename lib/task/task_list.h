@@ -6,9 +6,17 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <vector>
 
 namespace ferry {
+
+/// What the loop's thread is at, for another to read: in debug mode, while somebody watches.
+struct RunningStep {
+  std::mutex mutex;
+  std::string text;  // empty between steps
+};
 
 /// The tasks of a loop that are not done. The loop owns them by it.
 class TaskList final : public LoopExtension {
@@ -21,6 +29,9 @@ class TaskList final : public LoopExtension {
   std::vector<TaskCore*> all() const;
   /// Null: none.
   std::shared_ptr<TaskFactory>& factory() noexcept { return factory_; }
+  /// From the first call on, the steps of tasks are written down there.
+  std::shared_ptr<RunningStep> running_step();
+  const std::shared_ptr<RunningStep>& watched_step() const noexcept { return running_step_; }
 
   /// What a user's own code said about who waits for what.
   struct Link {
@@ -45,6 +56,7 @@ class TaskList final : public LoopExtension {
   std::size_t count_ = 0;
   std::vector<Link> links_;
   std::shared_ptr<TaskFactory> factory_;
+  std::shared_ptr<RunningStep> running_step_;  // null: nobody watches
   std::uint64_t last_number_ = 0;
 };
 

@@ -8,12 +8,19 @@
 #include <ferry/queue.h>
 #include <ferry/semaphore.h>
 #include <ferry/shield.h>
+#include <ferry/stall_watch.h>
 #include <ferry/task_dump.h>
 #include <ferry/task_group.h>
 #include <ferry/timeout.h>
 
 #include <signal.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <thread>
 
 namespace ferry::test {
 namespace {
@@ -271,6 +278,48 @@ TEST_P(SlowSteps, APlainCallbackAfterASlowStepIsNamedByItself) {
   ASSERT_EQ(log.size(), 2u);
   EXPECT_TRUE(contains(log[0], "the step of task")) << log[0];
   EXPECT_TRUE(contains(log[1], "the callback scheduled at")) << log[1];
+}
+
+Coro<> block_until(std::atomic<bool>* released) {
+  co_await sleep(Duration::zero());
+  while (!*released) std::this_thread::yield();
+}
+
+TEST(Stalls, AreReportedWhileTheyLastWithTheTaskThatCausesThem) {
+  EventLoop loop({.debug = true});
+  loop.set_log_sink([](LogLevel, std::string_view) {});  // that the step was slow
+  std::atomic<bool> released = false;
+  std::mutex mutex;
+  std::vector<std::string> reports;
+  std::optional<StallWatch> watch;
+  watch.emplace(loop, 10ms, [&](std::string_view report) {
+    const std::lock_guard lock(mutex);
+    reports.emplace_back(report);
+    if (contains(reports.back(), "blocker")) released = true;
+  });
+  const Task<> task = create_task(loop, block_until(&released), {.name = "blocker"});
+  loop.run_until_complete(task);
+  watch.reset();
+  const auto named = std::find_if(reports.begin(), reports.end(), [](const std::string& report) {
+    return contains(report, "task 'blocker' from ") && contains(report, "block_until");
+  });
+  ASSERT_NE(named, reports.end());
+  EXPECT_TRUE(contains(*named, "the loop has not come round for 10 ms")) << *named;
+}
+
+TEST(Stalls, OfALoopThatComesRoundAreNotReported) {
+  EventLoop loop;
+  int reports = 0;
+  StallWatch watch(loop, 10min, [&reports](std::string_view) { ++reports; });
+  run_until_complete(loop, sleep(1ms));
+  EXPECT_EQ(reports, 0);
+}
+
+TEST(Stalls, AWatchMayOutliveItsLoop) {
+  std::optional<EventLoop> loop(std::in_place);
+  StallWatch watch(*loop, 1ms, [](std::string_view) {});
+  loop.reset();
+  EXPECT_THROW(StallWatch(loop.emplace(), Duration::zero()), std::invalid_argument);
 }
 
 }  // namespace

@@ -66,13 +66,21 @@ void DatagramStreamState::lose() {
 void DatagramStreamState::close() {
   closed_ = true;
   if (transport_) transport_->close();
-  wake();
+  // Not right here: the caller may be in the middle of anything.
+  if (DatagramReceiveBase* const receive = ready_receive()) receive->wake();
+}
+
+/// The receive that waits, if it has what it waits for: it is to be woken.
+DatagramReceiveBase* DatagramStreamState::ready_receive() {
+  DatagramReceiveBase* const receive = receiving_;
+  if (!receive || !receive->waiting() || receive->woken_ || !receive->satisfied()) return nullptr;
+  receive->woken_ = true;
+  return receive;
 }
 
 void DatagramStreamState::wake() {
-  DatagramReceiveBase* const receive = receiving_;
-  if (!receive || receive->woken_ || !receive->satisfied()) return;
-  receive->woken_ = true;
+  DatagramReceiveBase* const receive = ready_receive();
+  if (!receive) return;
   // In a callback of the loop's the task goes on at once; from inside another task, which sends or
   // closes, it does not.
   if (TaskCore::current() || !receive->task()->loop().is_running()) {

@@ -6,9 +6,11 @@ namespace ferry {
 
 namespace detail {
 
-void serve_connection(const std::shared_ptr<Transport>& transport, Coro<> serving) {
+void serve_connection(const std::shared_ptr<Transport>& transport, Coro<> serving,
+                      std::shared_ptr<void> handler) {
   const Task<> task = create_task(transport->loop(), std::move(serving));
-  task.add_done_callback([transport](const Future<void>& done) {
+  // The coroutine may use what the handler captured.
+  task.add_done_callback([transport, kept = std::move(handler)](const Future<void>& done) {
     if (done.cancelled()) return transport->close();
     if (std::exception_ptr exception = done.exception()) {
       ExceptionContext context;

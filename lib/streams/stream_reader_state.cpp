@@ -84,13 +84,16 @@ void StreamReaderState::set_transport(std::shared_ptr<Transport> transport) {
 }
 
 void StreamReaderState::drop_content() noexcept {
-  lent_ = 0;
-  give_back(buffer_);
+  if (std::exchange(lent_, 0) > 0) {
+    lent_from_ = std::exchange(buffer_, Buffer());
+  } else {
+    give_back(buffer_);
+  }
 }
 
 void StreamReaderState::wake() {
   StreamReadBase* const read = reading_;
-  if (!read || read->woken_ || !read->satisfied()) return;
+  if (!read || !read->waiting() || read->woken_ || !read->satisfied()) return;
   read->woken_ = true;
   // In a callback of the loop's the task can go on at once. Not from inside another task: it may be
   // the other end of a pair in memory, and the two would nest ever deeper.

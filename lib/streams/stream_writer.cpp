@@ -28,6 +28,14 @@ void StreamWriter::throw_upgrading() {
   throw std::logic_error("StreamWriter: start_tls is under way");
 }
 
+namespace {
+
+[[noreturn]] void throw_lost(const Transport& transport) {
+  throw IoError({std::make_error_code(std::errc::connection_reset), "drain", transport.peername()});
+}
+
+}  // namespace
+
 // -- waiting
 
 bool StreamWriter::Drain::await_ready() const {
@@ -39,23 +47,20 @@ bool StreamWriter::Drain::await_ready() const {
 
 void StreamWriter::Drain::await_suspend(std::coroutine_handle<> coroutine) {
   WaitList& waiting = state_->flow->draining();
+  for_room_ = state_->flow->paused();
   wait(waiting, coroutine);
   // While it closes a loop of `write` and `drain` must still let the loss come about.
-  if (!state_->flow->paused()) waiting.wake_all();
+  if (!for_room_) waiting.wake_all();
 }
 
 void StreamWriter::Drain::await_resume() {
-  const bool waited = task() != nullptr;
   unlink();
   resumed();
   const WriteFlow& flow = *state_->flow;
   if (!flow.lost()) return;
   if (flow.error()) std::rethrow_exception(flow.error());
   // Who waited for room is told of an orderly end by the next drain.
-  if (!waited) {
-    throw IoError({std::make_error_code(std::errc::connection_reset), "drain",
-                   state_->transport->peername()});
-  }
+  if (!for_room_) throw_lost(*state_->transport);
 }
 
 void StreamWriter::WaitClosed::await_resume() {
@@ -72,6 +77,10 @@ Coro<> upgrade(Ref<StreamWriterState> state, std::shared_ptr<TlsContext> context
                TlsOptions options) {
   StreamWriter::Drain drained(state);
   co_await drained;
+  if (state->flow->lost()) throw_lost(*state->transport);
+  if (state->reader && state->reader->reading()) {
+    throw std::logic_error("StreamWriter::start_tls: a task is reading");
+  }
   struct Upgrading {
     StreamWriterState& state;
     explicit Upgrading(StreamWriterState& of) : state(of) { state.upgrading = true; }

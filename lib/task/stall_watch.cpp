@@ -19,6 +19,19 @@ struct StallWatch::State {
         std::shared_ptr<RunningStep> running)
       : mailbox(std::move(box)), limit(most), sink(std::move(to)), step(std::move(running)) {}
 
+  /// Answered when it is read, or dropped because the loop closes.
+  struct Letter {
+    std::shared_ptr<State> state;
+    explicit Letter(std::shared_ptr<State> of) noexcept : state(std::move(of)) {}
+    Letter(const Letter&) = delete;
+    Letter& operator=(const Letter&) = delete;
+    ~Letter() {
+      const std::lock_guard lock(state->mutex);
+      state->answered = true;
+      state->changed.notify_all();
+    }
+  };
+
   void watch(const std::shared_ptr<State>& self);
   std::string report() const;
 
@@ -47,11 +60,7 @@ void StallWatch::State::watch(const std::shared_ptr<State>& self) {
   while (!ended) {
     answered = false;
     lock.unlock();
-    const bool posted = mailbox.post([self] {
-      const std::lock_guard answering(self->mutex);
-      self->answered = true;
-      self->changed.notify_all();
-    });
+    const bool posted = mailbox.post([letter = std::make_unique<Letter>(self)] {});
     lock.lock();
     if (!posted) return;  // the loop is closed
     const auto over = [this] { return answered || ended; };

@@ -61,7 +61,10 @@ void TaskList::drop_link(const Link& link) {
 void TaskList::on_loop_close() {
   links_.clear();
   // Nobody is to be woken any more by what the destructors do: release a lock, cancel a task.
-  for (TaskCore* task = first_; task; task = task->next_) task->waiting_ = nullptr;
+  // And a wait in a generator that somebody else has outlives its task.
+  for (TaskCore* task = first_; task; task = task->next_) {
+    if (Suspension* const wait = std::exchange(task->waiting_, nullptr)) wait->task_ = nullptr;
+  }
   while (TaskCore* const task = first_) {
     remove(*task);
     ExceptionContext context;

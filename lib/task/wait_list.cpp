@@ -3,8 +3,8 @@
 namespace ferry {
 
 void WaitNode::wait(WaitList& list, std::coroutine_handle<> coroutine) {
-  if (const WaitNode* other = list.first_;
-      other && TaskCore::current() && &other->task()->loop() != &TaskCore::current()->loop()) {
+  if (const WaitNode* other = list.first_; other && other->task() && TaskCore::current() &&
+                                           &other->task()->loop() != &TaskCore::current()->loop()) {
     throw std::logic_error("tasks of two event loops wait for the same object");
   }
   list_ = &list;

@@ -261,5 +261,27 @@ TEST_P(DatagramStreamLife, UnixDatagrams) {
   EXPECT_EQ(run(recv(server)), "by path");
 }
 
+TEST_P(DatagramStreamLife, ACloseFromACallbackRunsNoTaskInsideTheCall) {
+  const DatagramStream stream = open();
+  const auto receive = [](DatagramStream from, bool* ended) -> Coro<> {
+    try {
+      co_await from.recv();
+    } catch (const IoError&) {
+    }
+    *ended = true;
+  };
+  bool ended = false;
+  bool ended_inside = true;
+  const Task<> receiving = start(receive(stream, &ended));
+  tick(2);
+  loop().call_soon([&] {
+    stream.close();
+    ended_inside = ended;
+  });
+  finish(receiving);
+  EXPECT_TRUE(ended);
+  EXPECT_FALSE(ended_inside);
+}
+
 }  // namespace
 }  // namespace ferry::test

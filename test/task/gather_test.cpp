@@ -339,5 +339,27 @@ TEST_P(Gather, C0177_ABadArgumentIsRefusedAndThoseBeforeItRunOnInPeace) {
   EXPECT_EQ(log, (Log{"refused", "ran"}));
 }
 
+/// Its copies throw.
+struct RareCopy {
+  RareCopy() = default;
+  RareCopy(RareCopy&&) = default;
+  RareCopy(const RareCopy&) { throw std::runtime_error("no copy"); }
+  RareCopy& operator=(const RareCopy&) = default;
+};
+
+TEST_P(Gather, AValueWhoseCopyThrowsFailsTheGathering) {
+  const auto body = []() -> Coro<> {
+    const auto make = []() -> Coro<RareCopy> { co_return RareCopy(); };
+    const Task<RareCopy> kept = create_task(make());
+    try {
+      co_await gather(kept, sleep(0s));
+      ADD_FAILURE() << "no error";
+    } catch (const std::runtime_error& error) {
+      EXPECT_EQ(std::string(error.what()), "no copy");
+    }
+  };
+  run(body());
+}
+
 }  // namespace
 }  // namespace ferry::test

@@ -136,5 +136,32 @@ TEST_F(Races, CancellingItAtAnyTimeCancelsAllThatRun) {
   EXPECT_GT(cancelled, 3);
 }
 
+TEST_F(Races, ARaceThatIsCancelledAgainStillWaitsForItsLosers) {
+  // The racers use what lies in the race's own list.
+  struct Slow {
+    std::shared_ptr<Log> log;
+    Coro<std::string> operator()() const {
+      try {
+        co_await sleep(1h);
+      } catch (const CancelledError&) {
+      }
+      co_await sleep(10ms);
+      log->push_back("cleaned up");
+      co_return "late";
+    }
+  };
+  auto log = std::make_shared<Log>();
+  std::vector<Slow> starts{Slow{log}};
+  const Task<StaggeredResult<std::string>> task = start(staggered_race(std::move(starts)));
+  tick(3);
+  EXPECT_TRUE(task.cancel("once"));
+  tick(3);
+  EXPECT_FALSE(task.done());
+  EXPECT_TRUE(task.cancel("twice"));
+  finish(task);
+  EXPECT_TRUE(task.cancelled());
+  EXPECT_EQ(*log, Log{"cleaned up"});
+}
+
 }  // namespace
 }  // namespace ferry::test

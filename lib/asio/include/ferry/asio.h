@@ -124,7 +124,7 @@ class AsioWait : public Suspension {
     if (!shared_) return;
     shared_->wait = nullptr;
     // The coroutine and the buffers in it are destroyed. A loop's own io_context never runs again.
-    if (!over_ && task() && task()->loop().kernel().shared()) {
+    if (!over_ && on_shared_context_) {
       shared_->cancellation.emit(asio::cancellation_type::terminal);
     }
   }
@@ -132,7 +132,7 @@ class AsioWait : public Suspension {
   /// The operation is over, its handler called or dropped. On the thread of the loop.
   void ended(bool called) {
     over_ = true;
-    if (inside_) return;
+    if (inside_ || !task()) return;  // it has not begun to wait, or the loop is closed
     // Called by the loop, and in no task's step: go on right here.
     if (called && running_loop() == &task()->loop() && !TaskCore::current()) {
       resume_now();
@@ -148,6 +148,7 @@ class AsioWait : public Suspension {
     std::forward<F>(operation)();
     inside_ = false;
     suspend(coroutine);
+    on_shared_context_ = task()->loop().kernel().shared();
     if (over_) wake();
   }
 
@@ -166,6 +167,7 @@ class AsioWait : public Suspension {
 
   bool inside_ = false;  // Asio is called
   bool over_ = false;
+  bool on_shared_context_ = false;
 };
 
 /// Memory of the thread's pool of frames.

@@ -49,6 +49,7 @@ class DatagramStreamState : public Counted<DatagramStreamState> {
   friend class DatagramReceiveBase;
   friend class DatagramStream;
 
+  DatagramReceiveBase* ready_receive();
   void wake();
   /// Pauses or resumes the transport.
   void steer();
@@ -172,7 +173,7 @@ class DatagramStream {
     transport()->send_each(datagrams, to);
   }
   /// Waits while more is queued than the transport's high-water mark allows, until it is at the low
-  /// one. Any number of tasks may wait. Throws IoError: EBADF if the stream is closed.
+  /// one. Any number of tasks may wait. Throws IoError: EBADF once the socket is gone.
   Drain drain() const;
 
   // -- ending

@@ -13,28 +13,30 @@ namespace ferry {
 
 namespace detail {
 
-/// Runs `serving` as a task; if it ends by an exception, that goes to the loop's handler and the
-/// connection is closed.
-void serve_connection(const std::shared_ptr<Transport>& transport, Coro<> serving);
+/// Runs `serving`, a coroutine of `handler`'s, as a task; if it ends by an exception, that goes to
+/// the loop's handler and the connection is closed.
+void serve_connection(const std::shared_ptr<Transport>& transport, Coro<> serving,
+                      std::shared_ptr<void> handler);
 
 }  // namespace detail
 
 /// What serves a new connection: `Coro<> f(StreamReader, StreamWriter)`, which runs as a task of
 /// its own, or a plain function that takes the same. An exception out of the coroutine goes to the
 /// loop's handler and ends the connection; a cancellation ends the connection. Copies share the
-/// callable.
+/// callable, which lives until the last of its coroutines has ended.
 class StreamHandler {
  public:
   StreamHandler() noexcept = default;
   template <class F>
   requires(!std::same_as<std::remove_cvref_t<F>, StreamHandler> &&
            std::invocable<F&, StreamReader, StreamWriter>) StreamHandler(F f)
-      : call_(std::make_shared<Call>([f = std::move(f)](StreamReader reader,
+      : call_(std::make_shared<Call>([f = std::move(f)](const std::shared_ptr<void>& self,
+                                                        StreamReader reader,
                                                         StreamWriter writer) mutable {
           if constexpr (std::same_as<std::invoke_result_t<F&, StreamReader, StreamWriter>,
                                      Coro<>>) {
             const std::shared_ptr<Transport> transport = writer.transport();
-            detail::serve_connection(transport, f(std::move(reader), std::move(writer)));
+            detail::serve_connection(transport, f(std::move(reader), std::move(writer)), self);
           } else {
             static_assert(std::same_as<std::invoke_result_t<F&, StreamReader, StreamWriter>, void>,
                           "a stream handler gives Coro<> or nothing");
@@ -44,11 +46,11 @@ class StreamHandler {
 
   explicit operator bool() const noexcept { return call_ != nullptr; }
   void operator()(StreamReader reader, StreamWriter writer) const {
-    (*call_)(std::move(reader), std::move(writer));
+    (*call_)(call_, std::move(reader), std::move(writer));
   }
 
  private:
-  using Call = Function<void(StreamReader, StreamWriter)>;
+  using Call = Function<void(const std::shared_ptr<void>& self, StreamReader, StreamWriter)>;
   std::shared_ptr<Call> call_;
 };
 

@@ -33,6 +33,8 @@ class StreamReaderState : public Counted<StreamReaderState> {
   bool at_eof() const noexcept { return eof_ && size() == 0; }
   const std::exception_ptr& exception() const noexcept { return exception_; }
   std::size_t limit() const noexcept { return limit_; }
+  /// A task reads, or is about to.
+  bool reading() const noexcept { return reading_ != nullptr; }
   /// Received and not read. What the last read lent does not count.
   BytesView content() const noexcept { return buffer_.view().drop(lent_); }
   std::size_t size() const noexcept { return buffer_.size() - lent_; }
@@ -42,7 +44,7 @@ class StreamReaderState : public Counted<StreamReaderState> {
   void set_exception(std::exception_ptr exception);
   /// Where reading is paused while too much waits here; from now on another one, or none.
   void set_transport(std::shared_ptr<Transport> transport);
-  /// All that was not read is somebody else's.
+  /// All that was not read is somebody else's. What is lent stays so.
   void drop_content() noexcept;
 
  private:

@@ -64,7 +64,7 @@ class StreamWriter {
   /// Turns the connection into a TLS one, as client or server by the kind of `context`: sends what
   /// is written, then waits for the handshake. What the reader holds already is taken for the
   /// beginning of TLS. Reader and writer, and their copies, go on with the new connection. Throws
-  /// as ferry::start_tls; then the connection is lost.
+  /// std::logic_error while a task reads, and as ferry::start_tls; then the connection is lost.
   Coro<> start_tls(std::shared_ptr<TlsContext> context, TlsOptions options = TlsOptions()) const;
 
   /// For addresses, limits and options; a TlsTransport (ferry/tls_transport.h) if it is one.
@@ -93,6 +93,7 @@ class [[nodiscard]] StreamWriter::Drain final : public WaitNode {
 
  private:
   Ref<StreamWriterState> state_;
+  bool for_room_ = false;
 };
 
 class [[nodiscard]] StreamWriter::WaitClosed final : public WaitNode {

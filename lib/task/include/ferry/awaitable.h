@@ -97,7 +97,10 @@ Coro<T> as_coro(Coro<T> coro, SourceLocation = SourceLocation::current()) {
 }
 template <class T>
 Coro<T> as_coro(Future<T> future, SourceLocation where = SourceLocation::current()) {
-  co_return co_await AwaitedAt<Future<T>>{future, where};
+  // By reference where the value can be copied: others may look at it, too.
+  constexpr bool kShared = std::is_void_v<T> || std::copy_constructible<T>;
+  using Awaited = std::conditional_t<kShared, const Future<T>, Future<T>>;
+  co_return co_await AwaitedAt<Awaited>{future, where};
 }
 
 }  // namespace ferry

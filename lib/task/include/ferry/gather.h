@@ -92,7 +92,11 @@ class GatherCell final : public FutureCell<Results>, public GatherCore {
  private:
   void collect() override {
     Futures futures = std::move(futures_);
-    this->set_value(collect_(futures));
+    try {
+      this->set_value(collect_(futures));
+    } catch (...) {  // a copy of a value
+      this->set_exception(std::current_exception());
+    }
   }
 
   Futures futures_;

@@ -44,7 +44,11 @@ Future<T> shield(Future<T> inner) {
     } else if constexpr (std::is_void_v<T>) {
       outer.set_result();
     } else {
-      outer.set_result(detail::stored_value(done));
+      try {
+        outer.set_result(detail::stored_value(done));
+      } catch (...) {  // a copy of the value
+        outer.set_exception(std::current_exception());
+      }
     }
   });
   outer.set_cancel_hook([inner, id, cell] {

@@ -90,7 +90,14 @@ auto staggered_race(std::vector<F> begin, std::optional<Duration> delay = std::n
   }
   std::vector<Task<T>> late = detail::not_done(tasks);
   for (const Task<T>& task : late) task.cancel();
-  if (!late.empty()) co_await wait(std::move(late));
+  while (!late.empty()) {  // they use `begin`
+    try {
+      co_await wait(std::vector<Task<T>>(late));
+    } catch (const CancelledError&) {
+      cancelled = std::current_exception();
+    }
+    late = detail::not_done(late);
+  }
   if (cancelled) std::rethrow_exception(cancelled);
   for (const Task<T>& task : tasks) result.exceptions.push_back(task.state()->failure());
   if (result.winner) {

@@ -61,7 +61,8 @@ class Suspension {
 
  private:
   friend class TaskCore;
-  TaskCore* task_ = nullptr;  // from `suspend` on
+  friend class TaskList;
+  TaskCore* task_ = nullptr;  // from `suspend` on; null again once the loop is closed
   bool cancelled_ = false;
 };
 

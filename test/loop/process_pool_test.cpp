@@ -11,6 +11,7 @@
 #include <optional>
 #include <thread>
 #include <tuple>
+#include <unordered_map>
 #include <vector>
 
 namespace ferry::test {
@@ -111,6 +112,23 @@ TEST_P(Pools, ValuesOfManyTypesCross) {
           loop(), [](Names names) { return std::pair(names[1], names[0]); }, Names{"a", "b"})),
       std::pair(std::string("b"), std::string("a")));
   get(pool.run(loop(), [] {}));
+}
+
+TEST_P(Pools, MapsOfPlainValuesCross) {
+  ProcessPool pool(with(1));
+  const std::map<int, double> halves{{1, 0.5}, {2, 1}, {-3, -1.5}};
+  EXPECT_EQ(get(pool.run(
+                loop(), [](std::map<int, double> map) { return map; }, halves)),
+            halves);
+  const std::unordered_map<int, char> letters{{1, 'a'}, {2, 'b'}, {300, 'c'}};
+  EXPECT_EQ(get(pool.run(
+                loop(), [](std::unordered_map<int, char> map) { return map; }, letters)),
+            letters);
+  using Pairs = std::vector<std::pair<char, long>>;
+  const Pairs pairs{{'x', 1}, {'y', -2}};
+  EXPECT_EQ(get(pool.run(
+                loop(), [](Pairs all) { return all; }, pairs)),
+            pairs);
 }
 
 TEST_P(Pools, AnExceptionComesBackAsWhatItSays) {

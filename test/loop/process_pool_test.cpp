@@ -275,6 +275,48 @@ TEST_P(Pools, WorkersHaveNoDescriptorsOfTheProgramAndSaneSignals) {
   ::close(pipe[1]);
 }
 
+TEST_P(Pools, AWorkersSocketHasNoNumberThatAFileOfTheProgramHas) {
+  int pipes[8][2];
+  for (auto& pipe : pipes) ASSERT_EQ(::pipe(pipe), 0);
+  ProcessPool pool(with(1));
+  const std::vector<int> sockets = get(pool.run(loop(), [] {
+    std::vector<int> found;
+    for (int fd = 0; fd < 256; ++fd) {
+      struct stat status {};
+      if (::fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) && fd > 2) found.push_back(fd);
+    }
+    return found;
+  }));
+  EXPECT_TRUE(sockets.empty()) << sockets.front();
+  for (auto& pipe : pipes) {
+    ::close(pipe[0]);
+    ::close(pipe[1]);
+  }
+}
+
+TEST_P(Pools, AProgramWithoutStandardStreamsLosesNoSocketToWhatItsWorkersPrint) {
+  const pid_t program = ::fork();
+  ASSERT_GE(program, 0);
+  if (program == 0) {
+    ::alarm(20);
+    for (const int fd : {0, 1, 2}) ::close(fd);
+    ProcessPool pool(with(1));  // before the loop, or that would take these numbers
+    EventLoop inside;
+    const int sockets = inside.run_until_complete(pool.run(inside, [] {
+      int count = 0;
+      for (const int fd : {0, 1, 2}) {
+        struct stat status {};
+        count += ::fstat(fd, &status) != 0 || S_ISSOCK(status.st_mode);
+      }
+      return count;
+    }));
+    ::_exit(sockets);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(program, &status, 0), program);
+  EXPECT_EQ(status, 0);
+}
+
 TEST_P(Pools, AWorkerMayRunALoopOfItsOwn) {
   loop().add_signal_handler(SIGUSR1, [] { ADD_FAILURE() << "not for the program"; });
   ProcessPool pool(with(1));

@@ -71,8 +71,9 @@ class ProcessCallBase : public LoopResource {
 /// Workers have standard input from /dev/null, output and error from the program, and no other
 /// descriptor of it. They ignore SIGINT, which a terminal sends to the whole group: whether calls
 /// under way are to end is for the program to say. Its other signal handlers are not theirs, but
-/// those of faults (SIGSEGV and its kin). They end when the pool does, and when the program dies,
-/// however that happens.
+/// those of faults (SIGSEGV and its kin). They end when the pool does, and when the program and its
+/// forked children have died, however that happens. To such a child (fork(2) without exec) the pool
+/// is of no use.
 ///
 /// One thread and one loop at a time: calls of another loop are refused while any are under way.
 /// https://docs.python.org/3/library/concurrent.futures.html#processpoolexecutor

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <limits>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -423,6 +424,9 @@ ProcessPool::ProcessPool(Options options) {
     options.workers =
         std::min<std::size_t>(std::max(1U, std::thread::hardware_concurrency()), kMaxWorkers);
   }
+  // So that sizes can be added to it.
+  options.message_limit =
+      std::min(options.message_limit, std::numeric_limits<std::size_t>::max() / 2);
   state_ = std::make_unique<State>(std::move(options));
 }
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdio>
 #include <latch>
+#include <limits>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -188,6 +189,37 @@ TEST_P(Pools, MessagesBeyondTheLimitAreRefusedOnBothSides) {
   EXPECT_TRUE(has(error.what(), "message_limit is 1000")) << error.what();
   EXPECT_EQ(error.type(), "std::length_error");
   EXPECT_EQ(get(pool.run(loop(), add, 1, 1)), 2);
+}
+
+TEST_P(Pools, ALimitMayBeAsLargeAsANumberCanBe) {
+  ProcessPool pool({.workers = 1,
+                    .message_limit = std::numeric_limits<std::size_t>::max(),
+                    .allow_threads = true});
+  EXPECT_EQ(get(pool.run(loop(), reversed, "abc")), "cba");
+}
+
+TEST_P(Pools, WhatAnExceptionSaysIsCutAndTheWorkerStays) {
+  ProcessPool pool({.workers = 1, .message_limit = 1000, .allow_threads = true});
+  const int pid = get(pool.run(loop(), worker_pid));
+  const auto error = failure<RemoteError>(
+      pool.run(loop(), [] { throw std::runtime_error(std::string(1U << 20U, 'x')); }));
+  const std::string_view what = error.what();
+  EXPECT_GE(what.size(), 1000U);
+  EXPECT_EQ(what.find_first_not_of('x'), what.npos);
+  EXPECT_EQ(error.type(), "std::runtime_error");
+  EXPECT_EQ(get(pool.run(loop(), worker_pid)), pid);
+}
+
+TEST_P(Pools, AFutureThatItsOwnerCompletedKeepsItsResult) {
+  ProcessPool pool(with(1));
+  const Future<int> answered = pool.run(loop(), add, 1, 1);
+  const Future<void> failed = pool.run(loop(), throw_int);
+  EXPECT_TRUE(answered.try_set_result(9));
+  EXPECT_TRUE(failed.try_set_result());
+  EXPECT_EQ(get(pool.run(loop(), add, 2, 2)), 4);  // behind them
+  EXPECT_EQ(answered.result(), 9);
+  failed.result();
+  EXPECT_EQ(loop().stats().jobs, 0U);
 }
 
 TEST_P(Pools, TooManyCallsThatWaitAreRefused) {

@@ -80,9 +80,10 @@ class ProcessCallBase : public LoopResource {
 class ProcessPool {
  public:
   struct Options {
-    std::size_t workers = 0;                 ///< 0: cores; at most kMaxWorkers.
-    std::size_t queued = 10'000;             ///< Calls that may wait for a worker.
-    std::size_t message_limit = 64U << 20U;  ///< Bytes of arguments, and of a result.
+    std::size_t workers = 0;      ///< 0: cores; at most kMaxWorkers.
+    std::size_t queued = 10'000;  ///< Calls that may wait for a worker.
+    /// Bytes of arguments, and of a result. What an exception says is cut where it is longer.
+    std::size_t message_limit = 64U << 20U;
     /// Do not refuse if the program has threads. What the functions call must then need no
     /// lock that one of them may hold just now; the allocator is safe.
     bool allow_threads = false;
@@ -218,19 +219,23 @@ class ProcessCall final : public ProcessCallBase {
   }
   void answer(BytesView result) override {
     const Future<R> future = over();
+    if (future.done()) return;  // whoever has it has completed it himself
     try {
       if constexpr (std::is_void_v<R>) {
         static_cast<void>(result);
         future.set_result();
       } else {
         ValueReader in(result);
-        future.set_result(read_value<R>(in));
+        future.try_set_result(read_value<R>(in));
       }
     } catch (...) {  // reading it threw
-      future.set_exception(std::current_exception());
+      if (!future.done()) future.set_exception(std::current_exception());
     }
   }
-  void fail(std::exception_ptr error) override { over().set_exception(std::move(error)); }
+  void fail(std::exception_ptr error) override {
+    const Future<R> future = over();
+    if (!future.done()) future.set_exception(std::move(error));
+  }
   void cancel(std::string_view message) override { over().cancel(message); }
 
  private:

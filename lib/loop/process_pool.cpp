@@ -92,7 +92,10 @@ struct ProcessPool::State final : private WorkerLink::Owner, private FdWatch::Li
   void detach() noexcept;
   void detach_if_idle();
   void leave_closing_loop();
+  /// Calls whose results are wanted.
   bool calls_under_way() const noexcept;
+  /// Nothing waits and nothing runs, wanted or not.
+  bool all_run() const noexcept;
   void dispatch();
   /// As many workers as there are calls for, up to the limit.
   void make_missing_workers();
@@ -148,6 +151,7 @@ void ProcessPool::State::submit(CallPtr call, std::string request) {
   queue.push_back(std::move(call));
   dispatch();
   make_missing_workers();
+  detach_if_idle();  // the worker could not be watched: the call has failed
 }
 
 void ProcessPool::State::drop(ProcessCallBase& call) noexcept {
@@ -194,6 +198,11 @@ bool ProcessPool::State::calls_under_way() const noexcept {
     if (worker->call) return true;
   }
   return false;
+}
+
+bool ProcessPool::State::all_run() const noexcept {
+  const auto busy = [](const auto& worker) { return worker->link.busy(); };
+  return queue.empty() && std::none_of(workers.begin(), workers.end(), busy);
 }
 
 void ProcessPool::State::cancel_all(std::string_view message) {
@@ -291,7 +300,7 @@ void ProcessPool::State::on_readable(FdWatch::ReadEvent) {
       on_report(report, sockets);
     }
   }
-  if (attachment && closed && !calls_under_way()) finish_shutdown();
+  if (attachment && closed) finish_shutdown();
   detach_if_idle();
 }
 
@@ -380,7 +389,7 @@ void ProcessPool::State::on_answer(WorkerLink& link, AnswerHeader::Kind kind, By
     }
   }
   dispatch();
-  if (closed && !calls_under_way()) finish_shutdown();
+  if (closed) finish_shutdown();
   detach_if_idle();
 }
 
@@ -396,6 +405,10 @@ void ProcessPool::State::on_broken(WorkerLink& link) {
 // -- the end
 
 void ProcessPool::State::shut_down(EventLoop& loop, const Future<void>& done, bool cancel_futures) {
+  if (server) {
+    attach(loop);  // before anything has changed: it may throw
+    shutdowns.push_back(done);
+  }
   closed = true;
   if (cancel_futures) {
     for (const CallPtr& call : std::exchange(queue, {})) {
@@ -403,14 +416,13 @@ void ProcessPool::State::shut_down(EventLoop& loop, const Future<void>& done, bo
     }
   }
   if (!server) return done.set_result();
-  attach(loop);
-  shutdowns.push_back(done);
-  if (!calls_under_way()) finish_shutdown();
+  finish_shutdown();
 }
 
-/// Tells the server; its end of the control socket closes when it and all workers have ended.
+/// Once nothing runs any more tells the server; its end of the control socket closes when it and
+/// all workers have ended.
 void ProcessPool::State::finish_shutdown() {
-  if (ending || shutdowns.empty()) return;
+  if (ending || shutdowns.empty() || !all_run()) return;
   ending = true;
   constexpr int kWrite = 1;  // SHUT_WR
   kernel().shutdown(server->control(), kWrite);

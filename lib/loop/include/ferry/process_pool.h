@@ -124,9 +124,11 @@ class ProcessPool {
     return run(loop, +f, std::forward<Args>(args)...);
   }
 
-  /// Takes no more calls. Done when those it has are done and the workers are gone; with
-  /// `cancel_futures` calls that have not begun are cancelled. Dropping or cancelling the future
-  /// changes nothing about that. May be called again, also to cancel after all.
+  /// Takes no more calls. Done when those it has have run to their end, also if their futures were
+  /// cancelled, and the workers are gone; with `cancel_futures` calls that have not begun are
+  /// cancelled. Dropping or cancelling the future changes nothing about that. May be called again,
+  /// also to cancel after all. Throws std::logic_error while calls of another loop are under way,
+  /// std::system_error if the loop's kernel has no processes; then the pool goes on as it was.
   Future<void> shutdown(EventLoop& loop, bool cancel_futures = false);
 
   /// How many workers there are, or are being made.

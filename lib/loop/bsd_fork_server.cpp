@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <system_error>
@@ -87,8 +88,12 @@ void settle_standard_streams() noexcept {
 
 class Server {
  public:
-  Server(int control, std::size_t message_limit) noexcept
-      : control_(control), message_limit_(message_limit) {}
+  /// `programs_end`: the other end of `control`. `highest_fd`: the program's.
+  Server(int control, int programs_end, int highest_fd, std::size_t message_limit) noexcept
+      : control_(control),
+        programs_end_(programs_end),
+        highest_fd_(highest_fd),
+        message_limit_(message_limit) {}
 
   [[noreturn]] void run(std::size_t workers) noexcept {
     prepare();
@@ -103,9 +108,13 @@ class Server {
 
  private:
   void prepare() noexcept {
-    // Not among the first three, which are to be the standard streams.
+    // Of a program that has closed its standard streams, either end may be among the first three,
+    // and what a function prints must not go there.
+    ::close(programs_end_);
     if (control_ <= STDERR_FILENO) {
-      control_ = ::fcntl(control_, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+      const int low = control_;
+      control_ = ::fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+      ::close(low);
     }
     settle_standard_streams();
     int kept[3] = {control_, -1, -1};
@@ -177,6 +186,13 @@ class Server {
   [[noreturn]] void become_worker(pid_t server, int socket, int other_end) noexcept {
     ::close(control_);
     ::close(other_end);
+    // A function may have the number of a file that the program has open. It must find nothing
+    // there, and not the socket that the answers go through.
+    const int high = ::fcntl(socket, F_DUPFD_CLOEXEC, highest_fd_ + 1);
+    if (high >= 0) {  // else that is beyond what the limit allows
+      ::close(socket);
+      socket = high;
+    }
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != server) ::_exit(0);
     ::prctl(PR_SET_NAME, "ferry-worker");
@@ -202,7 +218,8 @@ class Server {
 
   void failed(int error) noexcept { report({ForkReport::What::failed, 0, error}, -1); }
 
-  /// False if `socket` could not be sent.
+  /// False if `socket` could not be sent. A report without one does get there: a call would wait
+  /// for it for ever.
   bool report(ForkReport report, int socket) noexcept {
     iovec vector{&report, sizeof report};
     msghdr message{};
@@ -220,7 +237,9 @@ class Server {
     }
     while (::sendmsg(control_, &message, MSG_NOSIGNAL) < 0) {
       if (errno == EPIPE || errno == ECONNRESET) end();
-      if (errno != EINTR) return false;
+      if (errno == EINTR) continue;
+      if (socket >= 0 || (errno != ENOBUFS && errno != ENOMEM)) return false;
+      ::poll(nullptr, 0, 10);  // until there is memory
     }
     return true;
   }
@@ -238,6 +257,8 @@ class Server {
   static constexpr int kOutlived[3] = {SIGTERM, SIGHUP, SIGQUIT};
 
   int control_;
+  int programs_end_;
+  int highest_fd_;
   std::size_t message_limit_;
   struct sigaction inherited_[4] = {};  // of kOutlived and SIGCHLD, for the workers
   pid_t children_[ProcessPool::kMaxWorkers] = {};
@@ -252,6 +273,18 @@ std::size_t thread_count() noexcept {
   while (const dirent* entry = ::readdir(folder)) count += entry->d_name[0] != '.';
   ::closedir(folder);
   return count;
+}
+
+/// Of those that are open; 255 if they are lower, or that cannot be found out.
+int highest_fd() noexcept {
+  int highest = 255;
+  DIR* folder = ::opendir("/proc/self/fd");
+  if (!folder) return highest;
+  while (const dirent* entry = ::readdir(folder)) {
+    highest = std::max(highest, std::atoi(entry->d_name));
+  }
+  ::closedir(folder);
+  return highest;
 }
 
 // ThreadSanitizer has one that counts.
@@ -279,14 +312,16 @@ ForkServer::ForkServer(std::size_t workers, std::size_t message_limit, bool allo
     throw std::system_error(errno, std::system_category(), "ProcessPool: socketpair");
   }
   control_.reset(ends[0]);
+  owner_ = ::getpid();
   const Fd theirs(ends[1]);
+  const int highest = highest_fd();
   std::fflush(nullptr);  // or the workers would write it a second time
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);  // no handler is to run over there
   pid_ = ::fork();
-  if (pid_ == 0) Server(theirs.get(), message_limit).run(workers);
+  if (pid_ == 0) Server(theirs.get(), control_.get(), highest, message_limit).run(workers);
   const int error = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid_ < 0) throw std::system_error(error, std::system_category(), "ProcessPool: fork");
@@ -295,6 +330,9 @@ ForkServer::ForkServer(std::size_t workers, std::size_t message_limit, bool allo
 }
 
 ForkServer::~ForkServer() {
+  // A child that the program forked may have a copy of it, and closing would then end nothing. That
+  // child itself ends nothing either: the pool is its parent's.
+  if (::getpid() == owner_) ::shutdown(control_.get(), SHUT_RDWR);
   control_.reset();
   int status = 0;
   if (process_) {

@@ -34,7 +34,8 @@ class ForkServer {
   ForkServer(std::size_t workers, std::size_t message_limit, bool allow_threads);
   ForkServer(const ForkServer&) = delete;
   ForkServer& operator=(const ForkServer&) = delete;
-  /// Ends it and all workers, and waits until they are gone.
+  /// Ends it and all workers, and waits until they are gone. In a forked child of the program:
+  /// nothing.
   ~ForkServer();
 
   /// The socket to it (SOCK_SEQPACKET, non-blocking). At its end the server has ended.
@@ -44,6 +45,7 @@ class ForkServer {
 
  private:
   Fd control_;
+  int owner_ = -1;  // the process that made it
   int pid_ = -1;
   Fd process_;
 };

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace ferry {
 
@@ -50,10 +51,11 @@ std::string exception_type() {
   return name ? name.get() : type->name();
 }
 
-std::string threw(const std::string& what, const std::string& type) {
+/// Cut to what the other side accepts, or it would take this worker for a broken one.
+std::string threw(std::string_view what, std::string_view type, std::size_t message_limit) {
   ValueWriter out(std::string(sizeof(AnswerHeader), '\0'));
-  write_value(out, what);
-  write_value(out, type);
+  write_value(out, std::string(what.substr(0, message_limit + kRoomForErrors / 2)));
+  write_value(out, std::string(type.substr(0, kRoomForErrors / 4)));
   return out.take();
 }
 
@@ -75,11 +77,11 @@ std::string run_call(const CallHeader& header, BytesView arguments, std::size_t 
     return out.take();
   } catch (const std::exception& error) {
     kind = AnswerHeader::Kind::threw;
-    return threw(error.what(), exception_type());
+    return threw(error.what(), exception_type(), message_limit);
   } catch (...) {
     kind = AnswerHeader::Kind::threw;
     const std::string type = exception_type();
-    return threw("an exception of type " + type, type);
+    return threw("an exception of type " + type, type, message_limit);
   }
 }
 

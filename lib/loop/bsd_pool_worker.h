@@ -12,6 +12,9 @@ struct CallHeader {
   std::uint64_t function = 0;
 };
 
+/// An answer may be so much longer than the limit of a result, for what an exception says.
+inline constexpr std::size_t kRoomForErrors = 64 * 1024;
+
 /// Before the answer to a call. That of `threw` is two strings: what, and the type.
 struct AnswerHeader {
   enum class Kind : std::uint64_t { value, threw };

@@ -111,6 +111,7 @@ void EventLoop::run_forever() {
       loop.state_->stopping = loop.state_->stop_issued = false;
       // Who runs a shared kernel next need not be this function.
       if (loop.state_->shared && !loop.ready_.empty()) loop.request_drain();
+      take_back_timer(loop, *loop.state_);
     }
   } leave{*this};
   const Running running(*this, s);
@@ -357,11 +358,7 @@ void EventLoop::call_inside(void (*f)(void*), void* argument) {
     Visit(EventLoop& l, LoopState& state) noexcept : loop(l), s(state) { s.visiting = true; }
     ~Visit() {
       s.visiting = false;
-      // Nobody else takes back the kernel's timer, for which the visited would wait.
-      if (s.timers.size() == 0 && s.timer_armed != TimePoint::max()) {
-        s.timer_armed = TimePoint::max();
-        loop.kernel_->set_timer(TimePoint::max());
-      }
+      take_back_timer(loop, s);
     }
   } visit(*this, s);
   const Running running(*this, s);

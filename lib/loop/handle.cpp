@@ -13,14 +13,18 @@ void Handle::cancel() {
 
 void TimerHandle::cancel() {
   if (!node_) return;
-  if (loop_->state_->timers.cancel(*node_, ticket_)) cancelled_ = true;
+  if (!loop_->state_->timers.cancel(*node_, ticket_)) return;
+  cancelled_ = true;
+  timer_cancelled(*loop_, *loop_->state_);
 }
 
 Timer::Timer(EventLoop& loop, Function<void()> callback)
     : loop_(&loop), node_(&loop.state_->timers.add_owned(*this, std::move(callback))) {}
 
 Timer::~Timer() {
-  if (loop_) loop_->state_->timers.remove(*node_);
+  if (!loop_) return;
+  loop_->state_->timers.remove(*node_);
+  timer_cancelled(*loop_, *loop_->state_);
 }
 
 void Timer::set(Duration delay) {
@@ -36,7 +40,9 @@ void Timer::set_at(TimePoint when) {
 }
 
 void Timer::cancel() noexcept {
-  if (loop_) loop_->state_->timers.unset(*node_);
+  if (!loop_) return;
+  loop_->state_->timers.unset(*node_);
+  timer_cancelled(*loop_, *loop_->state_);
 }
 
 bool Timer::active() const noexcept {

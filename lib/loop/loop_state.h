@@ -61,6 +61,19 @@ struct LoopState {
   bool debug() const noexcept { return mailbox->needs(MailboxState::debug); }
 };
 
+/// Whoever runs a shared kernel would wait for its timer: it is taken back when no timer is left.
+inline void take_back_timer(EventLoop& loop, LoopState& s) {
+  // In this order: the timers are at hand, the rest is another cache line.
+  if (s.timers.size() > 0 || !s.shared || s.timer_armed == TimePoint::max()) return;
+  s.timer_armed = TimePoint::max();
+  loop.kernel().set_timer(TimePoint::max());
+}
+
+/// The same after a timer was cancelled; when the loop runs, its run or the visit sees to it.
+inline void timer_cancelled(EventLoop& loop, LoopState& s) {
+  if (s.timers.size() == 0 && !s.running) take_back_timer(loop, s);
+}
+
 /// "This cannot go on": one line to the log sink and to standard error, then abort.
 [[noreturn]] void fatal(LoopState* state, std::string_view message) noexcept;
 

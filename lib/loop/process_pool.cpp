@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <limits>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -91,7 +92,10 @@ struct ProcessPool::State final : private WorkerLink::Owner, private FdWatch::Li
   void detach() noexcept;
   void detach_if_idle();
   void leave_closing_loop();
+  /// Calls whose results are wanted.
   bool calls_under_way() const noexcept;
+  /// Nothing waits and nothing runs, wanted or not.
+  bool all_run() const noexcept;
   void dispatch();
   /// As many workers as there are calls for, up to the limit.
   void make_missing_workers();
@@ -147,6 +151,7 @@ void ProcessPool::State::submit(CallPtr call, std::string request) {
   queue.push_back(std::move(call));
   dispatch();
   make_missing_workers();
+  detach_if_idle();  // the worker could not be watched: the call has failed
 }
 
 void ProcessPool::State::drop(ProcessCallBase& call) noexcept {
@@ -193,6 +198,11 @@ bool ProcessPool::State::calls_under_way() const noexcept {
     if (worker->call) return true;
   }
   return false;
+}
+
+bool ProcessPool::State::all_run() const noexcept {
+  const auto busy = [](const auto& worker) { return worker->link.busy(); };
+  return queue.empty() && std::none_of(workers.begin(), workers.end(), busy);
 }
 
 void ProcessPool::State::cancel_all(std::string_view message) {
@@ -290,7 +300,7 @@ void ProcessPool::State::on_readable(FdWatch::ReadEvent) {
       on_report(report, sockets);
     }
   }
-  if (attachment && closed && !calls_under_way()) finish_shutdown();
+  if (attachment && closed) finish_shutdown();
   detach_if_idle();
 }
 
@@ -379,7 +389,7 @@ void ProcessPool::State::on_answer(WorkerLink& link, AnswerHeader::Kind kind, By
     }
   }
   dispatch();
-  if (closed && !calls_under_way()) finish_shutdown();
+  if (closed) finish_shutdown();
   detach_if_idle();
 }
 
@@ -395,6 +405,10 @@ void ProcessPool::State::on_broken(WorkerLink& link) {
 // -- the end
 
 void ProcessPool::State::shut_down(EventLoop& loop, const Future<void>& done, bool cancel_futures) {
+  if (server) {
+    attach(loop);  // before anything has changed: it may throw
+    shutdowns.push_back(done);
+  }
   closed = true;
   if (cancel_futures) {
     for (const CallPtr& call : std::exchange(queue, {})) {
@@ -402,14 +416,13 @@ void ProcessPool::State::shut_down(EventLoop& loop, const Future<void>& done, bo
     }
   }
   if (!server) return done.set_result();
-  attach(loop);
-  shutdowns.push_back(done);
-  if (!calls_under_way()) finish_shutdown();
+  finish_shutdown();
 }
 
-/// Tells the server; its end of the control socket closes when it and all workers have ended.
+/// Once nothing runs any more tells the server; its end of the control socket closes when it and
+/// all workers have ended.
 void ProcessPool::State::finish_shutdown() {
-  if (ending || shutdowns.empty()) return;
+  if (ending || shutdowns.empty() || !all_run()) return;
   ending = true;
   constexpr int kWrite = 1;  // SHUT_WR
   kernel().shutdown(server->control(), kWrite);
@@ -423,6 +436,9 @@ ProcessPool::ProcessPool(Options options) {
     options.workers =
         std::min<std::size_t>(std::max(1U, std::thread::hardware_concurrency()), kMaxWorkers);
   }
+  // So that sizes can be added to it.
+  options.message_limit =
+      std::min(options.message_limit, std::numeric_limits<std::size_t>::max() / 2);
   state_ = std::make_unique<State>(std::move(options));
 }
 

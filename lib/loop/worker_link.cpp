@@ -1,12 +1,12 @@
 #include "worker_link.h"
 
+#include <new>
+
 namespace ferry {
 
 namespace {
 
 constexpr int kReadsPerTurn = 16;
-/// What an exception says may be longer than a result may be.
-constexpr std::size_t kRoomForErrors = 64 * 1024;
 
 }  // namespace
 
@@ -80,8 +80,12 @@ bool WorkerLink::receive() {
       become_broken();
       return false;
     }
-    answer_.reset(new std::byte[static_cast<std::size_t>(header_.size)]);
+    answer_.reset(new (std::nothrow) std::byte[static_cast<std::size_t>(header_.size)]);
     received_ = 0;
+    if (!answer_) {  // nothing may be thrown from here: it would leave the loop
+      become_broken();
+      return false;
+    }
     if (header_.size > 0) return true;
   }
   answer_complete();

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <stdexcept>
 
 namespace ferry::testing {
 
@@ -106,6 +107,10 @@ std::string InjectedFault::to_string() const {
 // -- what is to go wrong
 
 FaultGuard FaultKernel::inject(Fault fault) {
+  if (!fault.call.empty() && errors_of(fault.call).empty()) {
+    throw std::invalid_argument("FaultKernel::inject: no call is named '" +
+                                std::string(fault.call) + "'");
+  }
   rules_.push_back({fault, next_rule_});
   return FaultGuard(*this, next_rule_++);
 }

@@ -3,6 +3,7 @@
 #include "asio_fixture.h"
 
 #include <ferry/net.h>
+#include <ferry/testing/fault_kernel.h>
 
 #include <asio/post.hpp>
 #include <asio/read.hpp>
@@ -164,6 +165,53 @@ TEST_F(Guest, RunReturnsWhenTheLoopHasNothingLeft) {
   run_to_the_end();
   EXPECT_NE(removed, TimePoint{});
   Future<void> down = loop().shutdown_default_executor();
+  run_to_the_end();
+  EXPECT_TRUE(down.done());
+}
+
+TEST_F(Guest, ATimerThatIsCancelledFromOutsideIsNotWaitedFor) {
+  const auto began = std::chrono::steady_clock::now();
+  TimerHandle handle = loop().call_later(20s, [] {});
+  handle.cancel();
+  run_to_the_end();
+  Timer timer(loop(), [] {});
+  timer.set(20s);
+  timer.cancel();
+  run_to_the_end();
+  {
+    Timer gone(loop(), [] {});
+    gone.set(20s);
+  }
+  run_to_the_end();
+  // Nor is one that was cancelled while the loop itself ran it.
+  timer.set(20s);
+  loop().call_soon([&] {
+    timer.cancel();
+    loop().stop();
+  });
+  loop().run_forever();
+  run_to_the_end();
+  EXPECT_LT(std::chrono::steady_clock::now() - began, 10s);
+  // Of two, the other is.
+  bool called = false;
+  timer.set(20s);
+  loop().call_later(2ms, [&called] { called = true; });
+  timer.cancel();
+  run_to_the_end();
+  EXPECT_TRUE(called);
+}
+
+TEST_F(Guest, AForwardingKernelIsAsSharedAsTheOneBelow) {
+  EventLoop other(std::make_unique<testing::FaultKernel>(make_asio_kernel(application())));
+  int calls = 0;
+  other.call_soon([&calls] { ++calls; });
+  other.call_later(1ms, [&calls] { ++calls; });
+  run_to_the_end();
+  EXPECT_EQ(calls, 2);
+  Future<int> job = other.run_in_executor(nullptr, [] { return 1; });
+  run_to_the_end();
+  EXPECT_TRUE(job.done());
+  Future<void> down = other.shutdown_default_executor();
   run_to_the_end();
   EXPECT_TRUE(down.done());
 }

@@ -2,6 +2,10 @@
 
 #include "pool_suite.h"
 
+#include <ferry/testing/fault_kernel.h>
+
+#include <memory>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -117,6 +121,82 @@ TEST_P(PoolEnds, ShutdownMayCancelWhatHasNotBegun) {
   gate.open();
   get(down);
   EXPECT_EQ(runs.result(), 2);
+}
+
+TEST_P(PoolEnds, ShutdownWaitsForACallWhoseFutureWasCancelled) {
+  ProcessPool pool(with(1));
+  get(pool.run(loop(), add, 0, 0));
+  const Gate gate;
+  const std::string made = gate.path() + ".made";
+  const Future<int> runs = pool.run(
+      loop(),
+      [](const std::string& path, const std::string& file) {
+        const int read = wait_for(path);
+        std::ofstream(file) << read;
+        return read;
+      },
+      gate.path(), made);
+  runs.cancel();
+  const Future<void> down = pool.shutdown(loop());
+  tick();
+  EXPECT_FALSE(down.done());
+  gate.open();
+  get(down);
+  EXPECT_EQ(::unlink(made.c_str()), 0) << "it was killed";
+}
+
+TEST_P(PoolEnds, AShutdownThatIsRefusedChangesNothing) {
+  ProcessPool pool(with(1));
+  EventLoop other;
+  other.run_until_complete(pool.run(other, add, 0, 0));  // the next call begins at once
+  const Gate gate;
+  const Future<int> runs = pool.run(other, wait_for, gate.path());
+  EXPECT_THROW(pool.shutdown(loop(), true).done(), std::logic_error);
+  const Future<int> next = pool.run(other, add, 1, 2);
+  gate.open();
+  EXPECT_EQ(other.run_until_complete(next), 3);
+  EXPECT_EQ(runs.result(), 2);
+  get(pool.shutdown(loop()));
+}
+
+TEST_P(PoolEnds, AWorkerThatCannotBeWatchedFailsTheCallAndLeavesTheLoop) {
+  auto kernel = std::make_unique<testing::FaultKernel>(make_asio_kernel());
+  testing::FaultKernel& faults = *kernel;
+  EventLoop other(std::move(kernel));
+  ProcessPool pool(with(1));
+  EXPECT_EQ(other.run_until_complete(pool.run(other, add, 1, 2)), 3);
+  // Of the second call: the server is watched first, then the worker.
+  const auto guard = faults.inject({.call = "epoll_ctl", .error = ENOSPC, .after = 1, .times = 1});
+  const Future<int> unwatched = pool.run(other, add, 1, 2);
+  ASSERT_TRUE(unwatched.done());
+  EXPECT_THROW(unwatched.result(), std::system_error);
+  EXPECT_EQ(other.stats().operations, 0U);
+  EXPECT_EQ(get(pool.run(loop(), add, 3, 4)), 7);
+}
+
+TEST_P(PoolEnds, AChildThatTheProgramForkedHoldsNothingUp) {
+  auto pool = std::make_unique<ProcessPool>(with(1));
+  EXPECT_EQ(get(pool->run(loop(), add, 1, 2)), 3);
+  const pid_t holds = ::fork();
+  if (holds == 0) {
+    ::alarm(20);  // should that hang which is tested
+    for (;;) ::pause();
+  }
+  // One that runs destructors does not end its parent's pool.
+  const pid_t destroys = ::fork();
+  if (destroys == 0) {
+    pool.reset();
+    ::_exit(0);
+  }
+  int status = -1;
+  EXPECT_EQ(::waitpid(destroys, &status, 0), destroys);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(get(pool->run(loop(), add, 2, 2)), 4);
+  pool.reset();
+  EXPECT_EQ(::waitpid(holds, nullptr, WNOHANG), 0) << "the pool waited for it";
+  ::kill(holds, SIGKILL);
+  EXPECT_EQ(::waitpid(holds, nullptr, 0), holds);
+  EXPECT_TRUE(childless());
 }
 
 TEST_P(PoolEnds, CallsThatWaitSurviveACrashDuringTheShutdown) {

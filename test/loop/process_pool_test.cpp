@@ -5,12 +5,14 @@
 #include <array>
 #include <cstdio>
 #include <latch>
+#include <limits>
 #include <map>
 #include <memory>
 #include <numeric>
 #include <optional>
 #include <thread>
 #include <tuple>
+#include <unordered_map>
 #include <vector>
 
 namespace ferry::test {
@@ -113,6 +115,23 @@ TEST_P(Pools, ValuesOfManyTypesCross) {
   get(pool.run(loop(), [] {}));
 }
 
+TEST_P(Pools, MapsOfPlainValuesCross) {
+  ProcessPool pool(with(1));
+  const std::map<int, double> halves{{1, 0.5}, {2, 1}, {-3, -1.5}};
+  EXPECT_EQ(get(pool.run(
+                loop(), [](std::map<int, double> map) { return map; }, halves)),
+            halves);
+  const std::unordered_map<int, char> letters{{1, 'a'}, {2, 'b'}, {300, 'c'}};
+  EXPECT_EQ(get(pool.run(
+                loop(), [](std::unordered_map<int, char> map) { return map; }, letters)),
+            letters);
+  using Pairs = std::vector<std::pair<char, long>>;
+  const Pairs pairs{{'x', 1}, {'y', -2}};
+  EXPECT_EQ(get(pool.run(
+                loop(), [](Pairs all) { return all; }, pairs)),
+            pairs);
+}
+
 TEST_P(Pools, AnExceptionComesBackAsWhatItSays) {
   ProcessPool pool(with(1));
   const auto error = failure<RemoteError>(pool.run(loop(), throw_out_of_range, "too far"));
@@ -170,6 +189,37 @@ TEST_P(Pools, MessagesBeyondTheLimitAreRefusedOnBothSides) {
   EXPECT_TRUE(has(error.what(), "message_limit is 1000")) << error.what();
   EXPECT_EQ(error.type(), "std::length_error");
   EXPECT_EQ(get(pool.run(loop(), add, 1, 1)), 2);
+}
+
+TEST_P(Pools, ALimitMayBeAsLargeAsANumberCanBe) {
+  ProcessPool pool({.workers = 1,
+                    .message_limit = std::numeric_limits<std::size_t>::max(),
+                    .allow_threads = true});
+  EXPECT_EQ(get(pool.run(loop(), reversed, "abc")), "cba");
+}
+
+TEST_P(Pools, WhatAnExceptionSaysIsCutAndTheWorkerStays) {
+  ProcessPool pool({.workers = 1, .message_limit = 1000, .allow_threads = true});
+  const int pid = get(pool.run(loop(), worker_pid));
+  const auto error = failure<RemoteError>(
+      pool.run(loop(), [] { throw std::runtime_error(std::string(1U << 20U, 'x')); }));
+  const std::string_view what = error.what();
+  EXPECT_GE(what.size(), 1000U);
+  EXPECT_EQ(what.find_first_not_of('x'), what.npos);
+  EXPECT_EQ(error.type(), "std::runtime_error");
+  EXPECT_EQ(get(pool.run(loop(), worker_pid)), pid);
+}
+
+TEST_P(Pools, AFutureThatItsOwnerCompletedKeepsItsResult) {
+  ProcessPool pool(with(1));
+  const Future<int> answered = pool.run(loop(), add, 1, 1);
+  const Future<void> failed = pool.run(loop(), throw_int);
+  EXPECT_TRUE(answered.try_set_result(9));
+  EXPECT_TRUE(failed.try_set_result());
+  EXPECT_EQ(get(pool.run(loop(), add, 2, 2)), 4);  // behind them
+  EXPECT_EQ(answered.result(), 9);
+  failed.result();
+  EXPECT_EQ(loop().stats().jobs, 0U);
 }
 
 TEST_P(Pools, TooManyCallsThatWaitAreRefused) {
@@ -255,6 +305,48 @@ TEST_P(Pools, WorkersHaveNoDescriptorsOfTheProgramAndSaneSignals) {
   EXPECT_TRUE(loop().remove_signal_handler(SIGUSR1));
   ::close(pipe[0]);
   ::close(pipe[1]);
+}
+
+TEST_P(Pools, AWorkersSocketHasNoNumberThatAFileOfTheProgramHas) {
+  int pipes[8][2];
+  for (auto& pipe : pipes) ASSERT_EQ(::pipe(pipe), 0);
+  ProcessPool pool(with(1));
+  const std::vector<int> sockets = get(pool.run(loop(), [] {
+    std::vector<int> found;
+    for (int fd = 0; fd < 256; ++fd) {
+      struct stat status {};
+      if (::fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) && fd > 2) found.push_back(fd);
+    }
+    return found;
+  }));
+  EXPECT_TRUE(sockets.empty()) << sockets.front();
+  for (auto& pipe : pipes) {
+    ::close(pipe[0]);
+    ::close(pipe[1]);
+  }
+}
+
+TEST_P(Pools, AProgramWithoutStandardStreamsLosesNoSocketToWhatItsWorkersPrint) {
+  const pid_t program = ::fork();
+  ASSERT_GE(program, 0);
+  if (program == 0) {
+    ::alarm(20);
+    for (const int fd : {0, 1, 2}) ::close(fd);
+    ProcessPool pool(with(1));  // before the loop, or that would take these numbers
+    EventLoop inside;
+    const int sockets = inside.run_until_complete(pool.run(inside, [] {
+      int count = 0;
+      for (const int fd : {0, 1, 2}) {
+        struct stat status {};
+        count += ::fstat(fd, &status) != 0 || S_ISSOCK(status.st_mode);
+      }
+      return count;
+    }));
+    ::_exit(sockets);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(program, &status, 0), program);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_P(Pools, AWorkerMayRunALoopOfItsOwn) {

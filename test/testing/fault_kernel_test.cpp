@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <memory>
 #include <set>
+#include <stdexcept>
 #include <string>
 
 namespace ferry::test {
@@ -61,6 +62,14 @@ TEST_F(FaultKernelTest, ARuleEndsWithItsGuard) {
     EXPECT_EQ(send("1"), EPIPE);
   }
   EXPECT_EQ(send("2"), 0);
+}
+
+TEST_F(FaultKernelTest, ARuleForACallThatNeverAsksIsRefused) {
+  EXPECT_THROW(auto guard = kernel_->inject({.call = "sned", .error = EPIPE}),
+               std::invalid_argument);
+  EXPECT_THROW(auto guard = kernel_->inject({.call = "close"}), std::invalid_argument);
+  const auto guard = kernel_->inject({.error = ENOMEM, .times = 1});  // whichever can
+  EXPECT_EQ(send("1"), ENOMEM);
 }
 
 TEST_F(FaultKernelTest, ARuleForOneDescriptorSparesTheOthers) {

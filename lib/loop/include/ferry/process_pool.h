@@ -71,17 +71,19 @@ class ProcessCallBase : public LoopResource {
 /// Workers have standard input from /dev/null, output and error from the program, and no other
 /// descriptor of it. They ignore SIGINT, which a terminal sends to the whole group: whether calls
 /// under way are to end is for the program to say. Its other signal handlers are not theirs, but
-/// those of faults (SIGSEGV and its kin). They end when the pool does, and when the program dies,
-/// however that happens.
+/// those of faults (SIGSEGV and its kin). They end when the pool does, and when the program and its
+/// forked children have died, however that happens. To such a child (fork(2) without exec) the pool
+/// is of no use.
 ///
 /// One thread and one loop at a time: calls of another loop are refused while any are under way.
 /// https://docs.python.org/3/library/concurrent.futures.html#processpoolexecutor
 class ProcessPool {
  public:
   struct Options {
-    std::size_t workers = 0;                 ///< 0: cores; at most kMaxWorkers.
-    std::size_t queued = 10'000;             ///< Calls that may wait for a worker.
-    std::size_t message_limit = 64U << 20U;  ///< Bytes of arguments, and of a result.
+    std::size_t workers = 0;      ///< 0: cores; at most kMaxWorkers.
+    std::size_t queued = 10'000;  ///< Calls that may wait for a worker.
+    /// Bytes of arguments, and of a result. What an exception says is cut where it is longer.
+    std::size_t message_limit = 64U << 20U;
     /// Do not refuse if the program has threads. What the functions call must then need no
     /// lock that one of them may hold just now; the allocator is safe.
     bool allow_threads = false;
@@ -122,9 +124,11 @@ class ProcessPool {
     return run(loop, +f, std::forward<Args>(args)...);
   }
 
-  /// Takes no more calls. Done when those it has are done and the workers are gone; with
-  /// `cancel_futures` calls that have not begun are cancelled. Dropping or cancelling the future
-  /// changes nothing about that. May be called again, also to cancel after all.
+  /// Takes no more calls. Done when those it has have run to their end, also if their futures were
+  /// cancelled, and the workers are gone; with `cancel_futures` calls that have not begun are
+  /// cancelled. Dropping or cancelling the future changes nothing about that. May be called again,
+  /// also to cancel after all. Throws std::logic_error while calls of another loop are under way,
+  /// std::system_error if the loop's kernel has no processes; then the pool goes on as it was.
   Future<void> shutdown(EventLoop& loop, bool cancel_futures = false);
 
   /// How many workers there are, or are being made.
@@ -217,19 +221,23 @@ class ProcessCall final : public ProcessCallBase {
   }
   void answer(BytesView result) override {
     const Future<R> future = over();
+    if (future.done()) return;  // whoever has it has completed it himself
     try {
       if constexpr (std::is_void_v<R>) {
         static_cast<void>(result);
         future.set_result();
       } else {
         ValueReader in(result);
-        future.set_result(read_value<R>(in));
+        future.try_set_result(read_value<R>(in));
       }
     } catch (...) {  // reading it threw
-      future.set_exception(std::current_exception());
+      if (!future.done()) future.set_exception(std::current_exception());
     }
   }
-  void fail(std::exception_ptr error) override { over().set_exception(std::move(error)); }
+  void fail(std::exception_ptr error) override {
+    const Future<R> future = over();
+    if (!future.done()) future.set_exception(std::move(error));
+  }
   void cancel(std::string_view message) override { over().cancel(message); }
 
  private:

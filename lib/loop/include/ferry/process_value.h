@@ -96,9 +96,15 @@ inline constexpr bool kPointsElsewhere<std::array<T, N>> = kPointsElsewhere<T>;
 template <class T>
 inline constexpr bool kPointsElsewhere<std::optional<T>> = kPointsElsewhere<T>;
 
-/// What goes as its bytes.
 template <class T>
-concept PlainValue = std::is_trivially_copyable_v<T> && !kPointsElsewhere<T>;
+inline constexpr bool kIsPair = false;
+template <class A, class B>
+inline constexpr bool kIsPair<std::pair<A, B>> = true;
+
+/// What goes as its bytes. Never a pair: whether one can depends on the library and on a const, and
+/// a map's elements are written as pair<const K, V> and read as pair<K, V>.
+template <class T>
+concept PlainValue = std::is_trivially_copyable_v<T> && !kPointsElsewhere<T> && !kIsPair<T>;
 
 /// What can be sent and received.
 template <class T>
@@ -183,7 +189,7 @@ struct ProcessValue<T> {
 };
 
 template <class A, class B>
-requires(!PlainValue<std::pair<A, B>>) struct ProcessValue<std::pair<A, B>> {
+struct ProcessValue<std::pair<A, B>> {
   static void write(ValueWriter& out, const std::pair<A, B>& value) {
     write_value<std::remove_const_t<A>>(out, value.first);
     write_value(out, value.second);

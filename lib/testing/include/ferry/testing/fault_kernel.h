@@ -80,6 +80,7 @@ class FaultKernel final : public ForwardingKernel {
   explicit FaultKernel(std::unique_ptr<Kernel> inner);
   ~FaultKernel() override;
 
+  /// Throws std::invalid_argument for a call that never asks: one that `errors_of` does not know.
   FaultGuard inject(Fault fault);
   /// The call of that number, counted from 0 as `calls` does, fails with the `variant`-th of the
   /// errors that it can fail with (modulo their number).

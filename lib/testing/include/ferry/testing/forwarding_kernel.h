@@ -25,6 +25,10 @@ class ForwardingKernel : public Kernel {
   void set_timer(TimePoint when) override { inner_->set_timer(when); }
   void after_fork_in_child() override { inner_->after_fork_in_child(); }
 
+  bool shared() const noexcept override { return inner_->shared(); }
+  void work_started() override { inner_->work_started(); }
+  void work_finished() noexcept override { inner_->work_finished(); }
+
   FdWatchPtr watch(int fd, FdWatch::Listener& listener, std::error_code& error) override {
     return inner_->watch(fd, listener, error);
   }

@@ -86,7 +86,9 @@ def check_kind(folder, kind, scratch):
         if not check(f"{kind}: pkg-config knows {module}", flags, output):
             continue
         words = output.split("\n", 1)[1].split()
-        alien = [word for word in words if not word.startswith(("-I", "-L", "-lferry", "-pthread", "-lssl", "-lcrypto"))
+        known = ("-I", "-L", "-lferry", "-pthread", "-lssl", "-lcrypto",
+                 "-fno-tree-slp-vectorize")  # what g++ 12 needs for coroutines
+        alien = [word for word in words if not word.startswith(known)
                  and not (module == "ferry-asio" and word.startswith("-DASIO_"))]
         check(f"{kind}: {module}.pc asks for nothing but ferry and OpenSSL", not alien, " ".join(alien))
         how = "".join(f" {word if word == APART else word.name}" for word in more)

@@ -299,7 +299,8 @@ def tsan():
         print("      ThreadSanitizer does not work in this address space, even with setarch -R")
     else:
         tally = build.test(THREADED, wrapper=wrapper, patience=4, environment={
-            "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"})
+            "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:"
+                            f"suppressions={TEST / 'tsan_suppressions.txt'}"})
     yield tally
 
 

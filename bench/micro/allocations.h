@@ -1,9 +1,8 @@
 #pragma once
 
-#include <benchmark/benchmark.h>
+#include "counting_new.h"
 
-/// How often this thread has asked for memory by `new` (allocations.cpp replaces the operator).
-long allocations() noexcept;
+#include <benchmark/benchmark.h>
 
 /// From here to the end of the benchmark: allocations in one iteration, for the table.
 class CountAllocations {
@@ -18,5 +17,5 @@ class CountAllocations {
 
  private:
   benchmark::State& state_;
-  long before_ = allocations();
+  std::size_t before_ = allocations();
 };

@@ -6,6 +6,8 @@
 #include <asio/post.hpp>
 #include <asio/version.hpp>
 
+#include <ferry/asio_options.h>
+
 #include <stdexcept>
 
 namespace ferry {
@@ -70,23 +72,8 @@ std::unique_ptr<Kernel> make_asio_kernel() {
 }
 
 // What ferry/asio.h declares, for the options of Asio that this file was compiled with and no
-// others. The same list as there.
+// others.
 namespace detail {
-
-inline constexpr unsigned kAsioOptions = 0
-#if defined(ASIO_HAS_EPOLL)
-                                         + 1
-#endif
-#if defined(ASIO_HAS_IO_URING_AS_DEFAULT)
-                                         + 2
-#endif
-#if defined(ASIO_HAS_THREADS)
-                                         + 4
-#endif
-#if defined(ASIO_ENABLE_HANDLER_TRACKING)
-                                         + 8
-#endif
-    ;
 
 template <unsigned kVersion, unsigned kOptions>
 asio::io_context& asio_context(Kernel& kernel);

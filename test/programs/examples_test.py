@@ -21,6 +21,15 @@ class ExampleTest(harness.ProgramTest):
         server = self.start(name, 0)
         return server, server.port()
 
+    def check_echo(self, port):
+        peer = self.connect(port)
+        data = bytes(range(256)) * 4096
+        sending = self.in_thread(peer.sendall, data)
+        self.assertEqual(receive(peer, len(data)), data)
+        sending()
+        peer.shutdown(socket.SHUT_WR)
+        self.assertEqual(receive_all(peer), b'')
+
     def lines_of(self, sock):
         stream = sock.makefile('rb')
         self.addCleanup(stream.close)
@@ -35,13 +44,7 @@ class Echo(ExampleTest):
 
     def test_TheServerSendsBackWhatItGets(self):
         server, port = self.serve('echo_server')
-        peer = self.connect(port)
-        data = bytes(range(256)) * 4096
-        sending = self.in_thread(peer.sendall, data)
-        self.assertEqual(receive(peer, len(data)), data)
-        sending()
-        peer.shutdown(socket.SHUT_WR)
-        self.assertEqual(receive_all(peer), b'')
+        self.check_echo(port)
         self.assertEqual(server.terminate(), 0)
 
     def test_TheClientPrintsTheAnswer(self):
@@ -72,13 +75,7 @@ class CoroutineEcho(ExampleTest):
 
     def test_TheServerSendsBackWhatItGets(self):
         server, port = self.serve('coroutine_echo')
-        peer = self.connect(port)
-        data = bytes(range(256)) * 4096
-        sending = self.in_thread(peer.sendall, data)
-        self.assertEqual(receive(peer, len(data)), data)
-        sending()
-        peer.shutdown(socket.SHUT_WR)
-        self.assertEqual(receive_all(peer), b'')
+        self.check_echo(port)
         server.signal(signal.SIGINT)
         self.assertEqual(server.wait(), 0)
 

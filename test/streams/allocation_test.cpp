@@ -1,6 +1,7 @@
 // Messages cost no memory: in the steady state nothing of the way through streams, tasks and
 // queues allocates. This program counts every call of operator new.
 
+#include "counting_new.h"
 #include "streams_fixture.h"
 
 #include <ferry/event.h>
@@ -9,65 +10,6 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstdlib>
-#include <new>
-
-namespace {
-
-std::size_t allocations = 0;
-
-void* counted(std::size_t size) {
-  ++allocations;
-  if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
-void* counted(std::size_t size, std::align_val_t alignment) {
-  ++allocations;
-  const auto align = static_cast<std::size_t>(alignment);
-  if (void* const memory = std::aligned_alloc(align, (size + align - 1) / align * align)) {
-    return memory;
-  }
-  throw std::bad_alloc();
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  return counted(size);
-}
-void* operator new[](std::size_t size) {
-  return counted(size);
-}
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return counted(size, alignment);
-}
-void* operator new[](std::size_t size, std::align_val_t alignment) {
-  return counted(size, alignment);
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::align_val_t) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory, std::align_val_t) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept {
-  std::free(memory);
-}
 
 namespace ferry::test {
 namespace {
@@ -111,10 +53,10 @@ template <Coro<> (*kExchange)(StreamReader&, StreamWriter&)>
 Coro<> exchange_many(Stream stream, std::size_t* counted) {
   std::size_t before = 0;
   for (int message = 0; message < kWarmUp + kMessages; ++message) {
-    if (message == kWarmUp) before = allocations;
+    if (message == kWarmUp) before = allocations();
     co_await kExchange(stream.reader, stream.writer);
   }
-  *counted = allocations - before;
+  *counted = allocations() - before;
 }
 
 using Head = std::array<std::byte, 2>;
@@ -223,10 +165,10 @@ std::size_t count_rounds(EventLoop& loop, Coro<> (*round)(Shared&), Coro<> (*oth
     static Coro<> run(Coro<> (*one)(Shared&), Shared* with, std::size_t* counted) {
       std::size_t before = 0;
       for (int i = 0; i < kWarmUp + kMessages; ++i) {
-        if (i == kWarmUp) before = allocations;
+        if (i == kWarmUp) before = allocations();
         co_await one(*with);
       }
-      *counted = allocations - before;
+      *counted = allocations() - before;
     }
   };
   std::size_t counted = 1;
@@ -316,9 +258,9 @@ TEST_F(Allocations, AwaitingCoroutinesTakesNone) {
 }
 
 TEST_F(Allocations, ThisProgramCountsThem) {
-  const std::size_t before = allocations;
+  const std::size_t before = allocations();
   const auto text = std::make_unique<std::string>(100, 'x');
-  EXPECT_EQ(allocations - before, 2u) << text->size();
+  EXPECT_EQ(allocations() - before, 2u) << text->size();
 }
 
 }  // namespace

@@ -1,27 +1,7 @@
 // No allocation for a datagram in the steady state: counted by an operator new of this program's.
 
+#include "counting_new.h"
 #include "datagram_stream_fixture.h"
-
-#include <cstdlib>
-#include <new>
-
-namespace {
-
-std::size_t allocations = 0;
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 namespace ferry::test {
 namespace {
@@ -49,9 +29,9 @@ TEST_P(DatagramAllocations, NoneForADatagramThatIsReceivedAndAnswered) {
   const DatagramStream client = open();
   const auto serving = start(echo(server));
   run(ask(client, server.sockname(), 2'000));
-  const std::size_t before = allocations;
+  const std::size_t before = allocations();
   run(ask(client, server.sockname(), 2'000));
-  EXPECT_LT(allocations - before, 50u) << "for 4,000 datagrams received and sent";
+  EXPECT_LT(allocations() - before, 50u) << "for 4,000 datagrams received and sent";
   server.close();
   finish(serving);
 }
@@ -67,9 +47,9 @@ TEST_P(DatagramAllocations, NoneForABacklogThatComesAgainAndAgain) {
   };
   const DatagramStream stream = open();
   run(bursts(stream, 5));
-  const std::size_t before = allocations;
+  const std::size_t before = allocations();
   run(bursts(stream, 50));
-  EXPECT_LT(allocations - before, 50u) << "for 1,000 datagrams";
+  EXPECT_LT(allocations() - before, 50u) << "for 1,000 datagrams";
 }
 
 }  // namespace

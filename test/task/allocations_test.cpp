@@ -1,32 +1,13 @@
 // In the steady state awaits, tasks and queues ask for no memory: a program of its own, because it
 // replaces operator new.
 
+#include "counting_new.h"
+
 #include <ferry/queue.h>
 #include <ferry/sleep.h>
 #include <ferry/task.h>
 
 #include <gtest/gtest.h>
-
-#include <cstdlib>
-#include <new>
-
-namespace {
-
-std::size_t g_allocations = 0;
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  ++g_allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 namespace ferry::test {
 namespace {
@@ -46,9 +27,9 @@ class Allocations : public ::testing::Test {
   std::size_t allocations_of(Work work) {
     EventLoop loop({.debug = false});
     run_until_complete(loop, work(kRounds));
-    const std::size_t before = g_allocations;
+    const std::size_t before = allocations();
     run_until_complete(loop, work(kRounds));
-    return g_allocations - before;
+    return allocations() - before;
   }
 };
 

@@ -45,7 +45,7 @@ TEST_P(Completed, TheFuturesKeepTheirValues) {
 TEST_P(Completed, CoroutinesBecomeTasksAndFailuresAreThrown) {
   const auto body = [](Log* log) -> Coro<> {
     std::vector<Coro<>> calls;
-    calls.push_back(sleep_for(2ms));
+    calls.push_back(nap(2ms));
     calls.push_back(fail_after(0s, "failed"));
     auto completed = as_completed(std::move(calls));
     try {

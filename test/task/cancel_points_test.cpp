@@ -307,19 +307,19 @@ TEST_P(CancelPoints, PuttingIntoAQueue) {
 
 TEST_P(CancelPoints, Combinators) {
   const auto gathering = []() -> Coro<> {
-    auto both = gather(turns(2), sleep_for(1ms));
+    auto both = gather(turns(2), nap(1ms));
     co_await both;
   };
   const auto waiting = []() -> Coro<> {
     std::vector<Task<>> tasks;
     tasks.push_back(create_task(turns(2)));
-    tasks.push_back(create_task(sleep_for(1ms)));
+    tasks.push_back(create_task(nap(1ms)));
     co_await wait(std::move(tasks), {.timeout = 1h});
   };
   const auto group = []() -> Coro<> {
     const auto body = [](TaskGroup& g) -> Coro<> {
       g.create_task(turns(2));
-      g.create_task(sleep_for(1ms));
+      g.create_task(nap(1ms));
       co_await sleep(0s);
     };
     co_await task_group(body);

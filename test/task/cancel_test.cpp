@@ -37,7 +37,7 @@ TEST_P(Cancelling, C0121_TheMessageReachesTheAwaiter) {
     co_return "not cancelled";
   };
   for (const int turns_before : {0, 1, 2}) {
-    const Task<> task = start(sleep_for(1s));
+    const Task<> task = start(nap(1s));
     tick(turns_before);
     const Task<std::string> waits = start(awaiter(task));
     tick(turns_before);
@@ -295,7 +295,7 @@ TEST_P(Cancelling, C0134_OfADoneTaskIsFalseAndChangesNothing) {
   EXPECT_FALSE(task.cancel());
   EXPECT_EQ(task.result(), 1);
   EXPECT_EQ(task.cancelling(), 0);
-  const Task<> cancelled = start(sleep_for(0s));
+  const Task<> cancelled = start(nap(0s));
   cancelled.cancel("a");
   finish(cancelled);
   EXPECT_FALSE(cancelled.cancel("b"));
@@ -337,7 +337,7 @@ TEST_P(Cancelling, BeforeTheFirstStepTakenBackTheBodyRuns) {
 }
 
 TEST_P(Cancelling, C0137_UncancelAfterTheEndHasNoEffect) {
-  const Task<> task = start(sleep_for(1s));
+  const Task<> task = start(nap(1s));
   task.cancel();
   finish(task);
   EXPECT_EQ(task.uncancel(), 0);

@@ -171,7 +171,7 @@ TEST_P(Closing, DestructorsMayWakeAndCancelOthers) {
       tasks.push_back(start(Bodies::on_future(future)));
       tasks.push_back(start(Bodies::on_event(&event)));
       tasks.push_back(start(Bodies::canceller(&sleeper, future, &event)));
-      if (i == 0) sleeper = start(sleep_for(1h));
+      if (i == 0) sleeper = start(nap(1h));
     }
     tick(5);
     EXPECT_EQ(close_and_name().size(), 13u);
@@ -180,7 +180,7 @@ TEST_P(Closing, DestructorsMayWakeAndCancelOthers) {
 }
 
 TEST_P(Closing, AfterwardsTheHandlesAreHarmless) {
-  const Task<> task = start(sleep_for(1h));
+  const Task<> task = start(nap(1h));
   const Task<int> done = start(value_after(0s, 5));
   tick(4);
   EXPECT_EQ(close_and_name().size(), 1u);
@@ -190,7 +190,7 @@ TEST_P(Closing, AfterwardsTheHandlesAreHarmless) {
 }
 
 TEST_P(Closing, ACancelledTaskThatRunsToItsEndFirstIsNotReported) {
-  const Task<> task = start(sleep_for(1h));
+  const Task<> task = start(nap(1h));
   tick(2);
   task.cancel();
   finish(task);

@@ -69,7 +69,7 @@ TEST_P(Eager, C0154_OneThatWaitsGoesOnAsAnOrdinaryTask) {
 
 TEST_P(Eager, C0156_OneThatWaitsCanBeCancelledWithAMessage) {
   const auto body = []() -> Coro<std::string> {
-    const Task<> task = create_task(sleep_for(1h), {.eager = kEager});
+    const Task<> task = create_task(nap(1h), {.eager = kEager});
     task.cancel("enough");
     try {
       co_await task;
@@ -102,7 +102,7 @@ TEST_P(Eager, C0157_CurrentTaskIsTheChildAndThenTheParentAgain) {
 TEST_P(Eager, AChildThatWaitsDoesNotMixItsWaitWithItsParents) {
   // The parent is in the middle of a step, and about to wait itself.
   const auto body = [](Log* log) -> Coro<> {
-    const Task<> task = create_task(sleep_for(2ms), {.eager = kEager});
+    const Task<> task = create_task(nap(2ms), {.eager = kEager});
     EXPECT_EQ(current_task()->waiting_for(), nullptr);
     co_await sleep(1ms);
     log->push_back(task.done() ? "child first" : "parent first");

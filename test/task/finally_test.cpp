@@ -29,7 +29,7 @@ INSTANTIATE_TEST_SUITE_P(Worlds, Finally, ::testing::ValuesIn(kWorlds), world_na
 TEST_P(Finally, TheResultIsThatOfTheWorkAndComesAfterTheCleanUp) {
   EXPECT_EQ(*run(finally(value_after(1ms, std::make_unique<int>(3)), clean_up(&log_))), 3);
   EXPECT_EQ(log_, (Log{"cleaning", "cleaned"}));
-  run(finally(sleep_for(0s), clean_up(&log_)));
+  run(finally(nap(0s), clean_up(&log_)));
   EXPECT_EQ(log_.size(), 4u);
 }
 
@@ -51,7 +51,7 @@ TEST_P(Finally, AFailureOfTheCleanUpComesInPlaceOfTheWorks) {
     return failure_text(task);
   };
   EXPECT_EQ(why(fail_after(0s, "the work's")), "the clean-up's");
-  EXPECT_EQ(why(sleep_for(0s)), "the clean-up's");
+  EXPECT_EQ(why(nap(0s)), "the clean-up's");
 }
 
 TEST_P(Finally, TheyNestFromTheInsideOut) {
@@ -61,7 +61,7 @@ TEST_P(Finally, TheyNestFromTheInsideOut) {
 }
 
 TEST_P(Finally, InsideATimeoutItCleansUpBeforeTheTimeoutComesOut) {
-  EXPECT_THROW(run(timeout(1ms, finally(sleep_for(1h), clean_up(&log_)))), TimeoutError);
+  EXPECT_THROW(run(timeout(1ms, finally(nap(1h), clean_up(&log_)))), TimeoutError);
   EXPECT_EQ(log_, (Log{"cleaning", "cleaned"}));
 }
 
@@ -90,7 +90,7 @@ TEST_P(Finally, CancelledAtAnyMomentOfTheWorkItCleansUpToTheEnd) {
 }
 
 TEST_P(Finally, ATaskCancelledInItsWorkIsCancelledAfterTheCleanUp) {
-  const auto task = start(finally(sleep_for(1h), clean_up(&log_)));
+  const auto task = start(finally(nap(1h), clean_up(&log_)));
   tick(2);
   ASSERT_TRUE(task.cancel("enough"));
   tick(2);

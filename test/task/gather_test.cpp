@@ -38,7 +38,7 @@ TEST_P(Gather, C0165_ResultsComeInTheOrderOfTheArguments) {
 TEST_P(Gather, ItTakesCoroutinesTasksAndFuturesOfDifferentTypes) {
   const auto body = [](Future<std::string> future) -> Coro<> {
     const Task<std::unique_ptr<int>> task = create_task(value_after(1ms, std::make_unique<int>(2)));
-    auto gathering = gather(sleep_for(0s), future, task, value_after(0s, 4.5));
+    auto gathering = gather(nap(0s), future, task, value_after(0s, 4.5));
     future.set_result("text");
     auto& results = co_await gathering;
     static_assert(std::is_same_v<decltype(results),
@@ -149,8 +149,8 @@ TEST_P(Gather, C0170_FailuresCanBeResults) {
 
 TEST_P(Gather, ACancelledChildIsAFailureAndTheGatheringIsNotCancelled) {
   const auto body = []() -> Coro<> {
-    const Task<> child = create_task(sleep_for(1h));
-    const auto gathering = gather(child, sleep_for(1ms));
+    const Task<> child = create_task(nap(1h));
+    const auto gathering = gather(child, nap(1ms));
     co_await sleep(0s);
     child.cancel("child");
     try {
@@ -197,7 +197,7 @@ TEST_P(Gather, C0172_CancellingItCancelsAllAndWaitsForTheirEnds) {
 
 TEST_P(Gather, C0173_CancelledWithReturnExceptionsItStillThrowsWithTheMessage) {
   const auto body = []() -> Coro<std::string> {
-    auto gathering = gather(return_exceptions, sleep_for(1h), sleep_for(1h));
+    auto gathering = gather(return_exceptions, nap(1h), nap(1h));
     co_await sleep(0s);
     EXPECT_TRUE(gathering.cancel("why"));
     EXPECT_FALSE(gathering.done());
@@ -248,7 +248,7 @@ TEST_P(Gather, C0174_WhenAllAreDoneButItIsNotCancelIsFalseAndTheResultKept) {
 
 TEST_P(Gather, AfterItsEndCancelIsFalseAndTouchesNobody) {
   const auto body = []() -> Coro<> {
-    const Task<> slow = create_task(sleep_for(2ms));
+    const Task<> slow = create_task(nap(2ms));
     const auto gathering = gather(slow, fail_after(0s, "at once"));
     try {
       co_await gathering;

@@ -158,7 +158,7 @@ TEST_P(Run, C0321_OneRunInsideAnotherIsRefused) {
   Runner runner(options());
   const auto main = [](Runner* r) -> Coro<bool> {
     try {
-      r->run(sleep_for(0s));
+      r->run(nap(0s));
     } catch (const std::logic_error&) {
       co_return true;
     }
@@ -229,7 +229,7 @@ TEST_F(RunInterrupted, C0328_AHandlerThatSomebodyInstalledIsLeftAlone) {
 }
 
 TEST_F(RunInterrupted, AfterwardsTheDispositionIsWhatItWas) {
-  ferry::run(sleep_for(0s));
+  ferry::run(nap(0s));
   struct sigaction now {};
   ASSERT_EQ(::sigaction(SIGINT, nullptr, &now), 0);
   EXPECT_EQ(now.sa_handler, SIG_DFL);

@@ -20,7 +20,7 @@ TEST_P(Shield, C0196_ResultsAndFailuresPassThrough) {
     EXPECT_EQ(co_await shield(value_after(1ms, 3)), 3);
     std::unique_ptr<int> box = co_await shield(value_after(0s, std::make_unique<int>(4)));
     EXPECT_EQ(*box, 4);
-    co_await shield(sleep_for(0s));
+    co_await shield(nap(0s));
     Log caught;
     try {
       co_await shield(fail_after(0s, "inner"));

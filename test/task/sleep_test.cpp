@@ -81,7 +81,7 @@ TEST_P(Sleeping, ForEverCanBeCancelledAndLeavesNoTimer) {
     finish(task);
     EXPECT_TRUE(task.cancelled());
   }
-  const Task<> longest = start(sleep_for(Duration::max()));
+  const Task<> longest = start(nap(Duration::max()));
   tick();
   EXPECT_FALSE(longest.done());
   longest.cancel();
@@ -107,7 +107,7 @@ TEST_F(SleepingInOrder, SleepersWakeByTheirTimesAndTiesByTheirOrder) {
 
 TEST_F(SleepingInOrder, AnHourPassesExactly) {
   const TimePoint begin = loop().time();
-  run(sleep_for(1h));
+  run(nap(1h));
   EXPECT_EQ(loop().time() - begin, 1h);
 }
 

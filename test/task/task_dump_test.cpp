@@ -70,7 +70,7 @@ TEST_P(Dumps, ShowWhoWaitsForWhomAndForWhat) {
   Event event;
   const Future<int> future(loop());
   const Task<> group = start(main(members, &lock, &queue), {.name = "main"});
-  const Task<> sleeper = start(sleep_for(1h), {.name = "sleeper"});
+  const Task<> sleeper = start(nap(1h), {.name = "sleeper"});
   const Task<int> reader = start(await_future(future), {.name = "reader"});
   const Task<> joiner = start(await_future(Future<void>(sleeper)), {.name = "joiner"});
   const Task<> gatherer = start(await_future(shield(Future<void>(sleeper))), {.name = "shielder"});

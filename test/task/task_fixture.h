@@ -148,7 +148,8 @@ inline Coro<> fail_after(Duration delay, std::string what) {
   co_await sleep(delay);
   throw TestError(what);
 }
-inline Coro<> sleep_for(Duration delay) {
+/// `sleep` as a coroutine, on the loop's clock: in the simulation it takes no time.
+inline Coro<> nap(Duration delay) {
   co_await sleep(delay);
 }
 /// Lets that many turns pass.

@@ -67,7 +67,7 @@ TEST_P(Groups, TasksMayAddTasksWhileTheGroupWaits) {
 
 TEST_P(Groups, C0202_ATaskThatIsCancelledIsNoFailure) {
   const auto body = [](TaskGroup& group, Task<int>* second) -> Coro<Task<>> {
-    const Task<> first = group.create_task(sleep_for(1h));
+    const Task<> first = group.create_task(nap(1h));
     co_await sleep(1ms);
     first.cancel();
     *second = group.create_task(value_after(1ms, 11));
@@ -119,7 +119,7 @@ TEST_P(Groups, C0220_NoTasksOutsideOfItsTime) {
     EXPECT_EQ(alive, 0);
   };
   refused("not been entered");
-  run(group.run(sleep_for(0s)));
+  run(group.run(nap(0s)));
   refused("finished");
 }
 
@@ -153,7 +153,7 @@ TEST_P(Groups, C0220_NoTasksAfterAFailure) {
 TEST_P(Groups, C0221_OneRunOnly) {
   const auto body = [](TaskGroup* group, Log* log) -> Coro<> {
     try {
-      co_await group->run(sleep_for(0s));
+      co_await group->run(nap(0s));
     } catch (const std::logic_error& e) {
       log->push_back(e.what());
     }
@@ -165,13 +165,13 @@ TEST_P(Groups, C0221_OneRunOnly) {
   run(group.run(body(&group, &log)));
   ASSERT_EQ(log.size(), 1u);
   EXPECT_NE(log[0].find("already"), std::string::npos);
-  EXPECT_THROW(run(group.run(sleep_for(0s))), std::logic_error);
+  EXPECT_THROW(run(group.run(nap(0s))), std::logic_error);
 }
 
 TEST_P(Groups, C0224_TasksThatHaveEndedAreDropped) {
   const auto body = [](TaskGroup& group) -> Coro<> {
     for (int i = 0; i < 10; ++i) {
-      group.create_task(sleep_for(0s));
+      group.create_task(nap(0s));
       co_await turns(4);
       EXPECT_LT(group.size(), 5u);
     }
@@ -258,7 +258,7 @@ TEST_P(Groups, C0229_CancelBeforeItBegins) {
 TEST_P(Groups, C0229_CancelAfterTheEndHasNoEffect) {
   const auto outer = []() -> Coro<> {
     TaskGroup group;
-    co_await group.run(sleep_for(0s));
+    co_await group.run(nap(0s));
     group.cancel();
     EXPECT_EQ(current_task()->cancelling(), 0);
     co_await sleep(0s);

@@ -59,7 +59,7 @@ TEST_P(Tasks, AFailureThatNobodyLooksAtIsReported) {
 }
 
 TEST_P(Tasks, ACancellationThatNobodyLooksAtIsNot) {
-  start(sleep_for(1s)).cancel();
+  start(nap(1s)).cancel();
   tick(3);
   EXPECT_EQ(loop().stats().tasks, 0u);
 }
@@ -127,14 +127,14 @@ TEST_P(Tasks, C0144_NamesAreUniqueAndCanBeSet) {
   std::vector<Task<>> tasks;
   std::set<std::string> names;
   for (int i = 0; i < 10; ++i) {
-    tasks.push_back(start(sleep_for(0s)));
+    tasks.push_back(start(nap(0s)));
     names.insert(tasks.back().name());
     EXPECT_EQ(tasks.back().name().find("Task-"), 0u);
   }
   EXPECT_EQ(names.size(), 10u);
   tasks[0].set_name("worker");
   EXPECT_EQ(tasks[0].name(), "worker");
-  const Task<> named = start(sleep_for(0s), {.name = "given"});
+  const Task<> named = start(nap(0s), {.name = "given"});
   EXPECT_EQ(named.name(), "given");
   for (const Task<>& each : tasks) finish(each);
   finish(named);
@@ -163,7 +163,7 @@ TEST_P(Tasks, C0145_CurrentTaskIsTheOneThatRuns) {
 
 TEST_P(Tasks, C0146_AllTasksAreThoseThatAreNotDoneOfTheirLoop) {
   const Task<> first = start(turns(1), {.name = "first"});
-  const Task<> second = start(sleep_for(1s), {.name = "second"});
+  const Task<> second = start(nap(1s), {.name = "second"});
   const auto names = [this] {
     Log found;
     for (const TaskCore* task : all_tasks(loop())) found.push_back(task->name());

@@ -70,11 +70,11 @@ TEST_P(Timeouts, C0232_TimeoutAtAMoment) {
   const auto body = [](EventLoop* loop) -> Coro<> {
     const TimePoint deadline = loop->time() + 5ms;
     Timeout limit{std::optional<TimePoint>(deadline)};
-    EXPECT_EQ(co_await ending(limit.run(sleep_for(1h))), "timeout");
+    EXPECT_EQ(co_await ending(limit.run(nap(1h))), "timeout");
     EXPECT_EQ(limit.when(), deadline);
     EXPECT_TRUE(limit.expired());
     EXPECT_GE(loop->time(), deadline);
-    EXPECT_EQ(co_await ending(timeout_at(loop->time() + 1ms, sleep_for(1h))), "timeout");
+    EXPECT_EQ(co_await ending(timeout_at(loop->time() + 1ms, nap(1h))), "timeout");
   };
   run(body(&loop()));
 }
@@ -82,7 +82,7 @@ TEST_P(Timeouts, C0232_TimeoutAtAMoment) {
 TEST_P(Timeouts, C0233_WorkThatEndsInTime) {
   const auto body = [](EventLoop* loop) -> Coro<> {
     Timeout limit(std::optional<Duration>(10s));
-    EXPECT_EQ(co_await ending(limit.run(sleep_for(2ms))), "ended");
+    EXPECT_EQ(co_await ending(limit.run(nap(2ms))), "ended");
     EXPECT_FALSE(limit.expired());
     EXPECT_GT(limit.when().value(), loop->time());
     EXPECT_EQ(loop->stats().timers, 0u);
@@ -93,7 +93,7 @@ TEST_P(Timeouts, C0233_WorkThatEndsInTime) {
 TEST_P(Timeouts, C0234_NoLimit) {
   const auto body = [](EventLoop* loop) -> Coro<> {
     Timeout limit;
-    EXPECT_EQ(co_await ending(limit.run(sleep_for(1ms))), "ended");
+    EXPECT_EQ(co_await ending(limit.run(nap(1ms))), "ended");
     EXPECT_FALSE(limit.when());
     EXPECT_EQ(loop->stats().timers, 0u);
     Timeout absent{std::optional<Duration>()};
@@ -118,8 +118,8 @@ TEST_P(Timeouts, C0236_ZeroDoesNotTouchWorkThatNeverWaits) {
 
 TEST_P(Timeouts, ATimeThatIsOverEndsTheFirstWaitEvenOneOfOneTurn) {
   const auto body = [](EventLoop* loop) -> Coro<> {
-    EXPECT_EQ(co_await ending(timeout(0s, sleep_for(0s))), "timeout");
-    EXPECT_EQ(co_await ending(timeout(-1s, sleep_for(0s))), "timeout");
+    EXPECT_EQ(co_await ending(timeout(0s, nap(0s))), "timeout");
+    EXPECT_EQ(co_await ending(timeout(-1s, nap(0s))), "timeout");
     EXPECT_EQ(co_await ending(timeout_at(loop->time() - 1s, turns(1))), "timeout");
     EXPECT_EQ(current_task()->cancelling(), 0);
   };
@@ -129,7 +129,7 @@ TEST_P(Timeouts, ATimeThatIsOverEndsTheFirstWaitEvenOneOfOneTurn) {
 TEST_P(Timeouts, C0237_NestedWithTheSameDeadlineTheOutermostThrows) {
   struct Bodies {
     static Coro<> inner(Timeout* limit, Log* log) {
-      const std::string how = co_await ending(limit->run(sleep_for(1h)));
+      const std::string how = co_await ending(limit->run(nap(1h)));
       log->push_back("inner " + how);
       if (how == "cancelled") throw CancelledError();
     }
@@ -192,7 +192,7 @@ TEST_P(Timeouts, C0244_WhoHandlesTheTimeoutIsNotCancelled) {
     co_return co_await ending(timeout(1ms, swallow()));
   };
   const auto limited = []() -> Coro<std::string> {
-    co_return co_await ending(timeout(1ms, sleep_for(1h)));
+    co_return co_await ending(timeout(1ms, nap(1h)));
   };
   const Task<std::string> swallowed = start(body());
   const Task<std::string> handled = start(limited());
@@ -209,7 +209,7 @@ TEST_P(Timeouts, C0245_AfterAnEarlierCancellationItStillIsATimeout) {
     const std::string first = co_await ending(cancel_self_and_sleep());
     EXPECT_EQ(first, "cancelled");
     EXPECT_EQ(current_task()->cancelling(), 1);
-    const std::string how = co_await ending(timeout(0s, sleep_for(1h)));
+    const std::string how = co_await ending(timeout(0s, nap(1h)));
     EXPECT_EQ(current_task()->cancelling(), 1);
     co_return how;
   };
@@ -265,7 +265,7 @@ TEST_P(Timeouts, C0248_RescheduleAtTheWrongTimeNamesTheState) {
     EXPECT_EQ(co_await ending(limit.run(work(&limit, refused, log))), "timeout");
     log->push_back(refused(limit));
     Timeout unused;
-    co_await unused.run(sleep_for(0s));
+    co_await unused.run(nap(0s));
     log->push_back(refused(unused));
   };
   Log log;
@@ -280,13 +280,13 @@ TEST_P(Timeouts, C0248_RescheduleAtTheWrongTimeNamesTheState) {
 TEST_P(Timeouts, C0249_OnceOnlyAndInATask) {
   const auto body = []() -> Coro<> {
     Timeout limit(std::optional<Duration>(1h));
-    co_await limit.run(sleep_for(0s));
-    const std::string how = co_await ending(limit.run(sleep_for(0s)));
+    co_await limit.run(nap(0s));
+    const std::string how = co_await ending(limit.run(nap(0s)));
     EXPECT_NE(how.find("already"), std::string::npos);
   };
   run(body());
   Timeout limit(std::optional<Duration>(1h));
-  const Coro<> work = limit.run(sleep_for(0s));
+  const Coro<> work = limit.run(nap(0s));
   work.handle().resume();  // as no task would
   const std::exception_ptr failure = work.handle().promise().take_exception();
   ASSERT_TRUE(failure);
@@ -351,7 +351,7 @@ TEST_F(TimeoutsInTime, WorkThatEndsAtTheVeryMomentLeavesNoCancellation) {
   const auto body = []() -> Coro<> {
     for (int i = 0; i < 2; ++i) {
       // No ?: inside an await: g++ 12 would destroy the call twice.
-      Coro<> work = sleep_for(5ms);
+      Coro<> work = nap(5ms);
       if (i == 1) work = turns(1);
       Timeout limit(std::optional<Duration>(5ms));
       const std::string how = co_await ending(limit.run(std::move(work)));

@@ -119,7 +119,7 @@ TEST_P(ToThread, C0055_ACoroutineFromAnotherThreadGivesItsResultThere) {
   beside(loop(), [this] {
     EXPECT_EQ(run_coroutine_threadsafe(value_after(1ms, std::string("value")), loop()).get(),
               "value");
-    run_coroutine_threadsafe(sleep_for(1ms), loop()).get();
+    run_coroutine_threadsafe(nap(1ms), loop()).get();
   });
 }
 

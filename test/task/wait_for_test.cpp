@@ -60,7 +60,7 @@ TEST_P(WaitFor, WhatIsDoneInTimeGivesItsValue) {
     const int b = co_await wait_for(task, 10s);
     const std::unique_ptr<int> c =
         co_await wait_for(value_after(0s, std::make_unique<int>(3)), 10s);
-    co_await wait_for(sleep_for(0s), std::nullopt);
+    co_await wait_for(nap(0s), std::nullopt);
     co_return a * 100 + b * 10 + *c;
   };
   EXPECT_EQ(run(body()), 123);
@@ -69,8 +69,8 @@ TEST_P(WaitFor, WhatIsDoneInTimeGivesItsValue) {
 
 TEST_P(WaitFor, WhatTakesTooLongIsCancelled) {
   const auto body = []() -> Coro<> {
-    EXPECT_EQ(co_await ending(wait_for(sleep_for(1h), 2ms)), "timeout");
-    const Task<> task = create_task(sleep_for(1h));
+    EXPECT_EQ(co_await ending(wait_for(nap(1h), 2ms)), "timeout");
+    const Task<> task = create_task(nap(1h));
     EXPECT_EQ(co_await ending(wait_for(task, 2ms)), "timeout");
     EXPECT_TRUE(task.cancelled());
     EXPECT_EQ(current_task()->cancelling(), 0);
@@ -163,7 +163,7 @@ TEST_P(WaitFor, C0258_CancelledByTheCallerItCancelsWhatItWaitsFor) {
     co_await wait_for(inner, limit);
   };
   for (const std::optional<Duration> limit : {std::optional<Duration>(), {Duration(60s)}}) {
-    const Task<> inner = start(sleep_for(1h));
+    const Task<> inner = start(nap(1h));
     const Task<> outer = start(body(inner, limit));
     loop().call_soon([outer] { outer.cancel("caller"); });
     finish(outer);

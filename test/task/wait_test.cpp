@@ -117,8 +117,8 @@ TEST_P(Waiting, AnOldFailureEndsItAtOnce) {
 
 TEST_P(Waiting, WhenTheTimeIsOverWhatIsDoneIsGivenAndNothingCancelled) {
   const auto body = []() -> Coro<> {
-    const Task<> slow = create_task(sleep_for(1h));
-    const Task<> fast = create_task(sleep_for(0s));
+    const Task<> slow = create_task(nap(1h));
+    const Task<> fast = create_task(nap(0s));
     const WaitResult<Task<>> result = co_await wait(list<Task<>>(slow, fast), {.timeout = 5ms});
     EXPECT_EQ(result.done.size(), 1u);
     EXPECT_EQ(result.pending.size(), 1u);
@@ -133,7 +133,7 @@ TEST_P(Waiting, WhenTheTimeIsOverWhatIsDoneIsGivenAndNothingCancelled) {
 TEST_P(Waiting, ATimeThatIsNotNeededLeavesNoTimer) {
   const auto body = [](EventLoop* loop) -> Coro<> {
     std::vector<Task<>> tasks;
-    tasks.push_back(create_task(sleep_for(0s)));
+    tasks.push_back(create_task(nap(0s)));
     co_await wait(std::move(tasks), {.timeout = 1h});
     EXPECT_EQ(loop->stats().timers, 0u);
   };
@@ -161,8 +161,8 @@ TEST_P(Waiting, C0186_CancellingTheWaiterLeavesTheTasksRunningAndNoCallback) {
   const auto body = [](std::vector<Task<>> tasks) -> Coro<> {
     co_await wait(std::move(tasks), {.timeout = 1h});
   };
-  const Task<> a = start(sleep_for(2ms));
-  const Task<> b = start(sleep_for(4ms));
+  const Task<> a = start(nap(2ms));
+  const Task<> b = start(nap(4ms));
   const Task<> waiter = start(body({a, b}));
   tick(2);
   waiter.cancel("waiter");
@@ -189,7 +189,7 @@ TEST_P(Waiting, FuturesOfDifferentTypesGoAsAnyFuture) {
 
 TEST_P(Waiting, TheSameFutureTwiceIsDoneTwice) {
   const auto body = []() -> Coro<std::size_t> {
-    const Task<> task = create_task(sleep_for(0s));
+    const Task<> task = create_task(nap(0s));
     const WaitResult<Task<>> result = co_await wait(list<Task<>>(task, task));
     co_return result.done.size();
   };
@@ -200,7 +200,7 @@ class WaitingInTime : public SimTaskTest {};
 
 TEST_F(WaitingInTime, C0184_WhatFinishesAtTheVeryTimeIsDone) {
   const auto body = []() -> Coro<std::size_t> {
-    const Task<> task = create_task(sleep_for(10ms));
+    const Task<> task = create_task(nap(10ms));
     co_await sleep(0s);
     const WaitResult<Task<>> result = co_await wait(list<Task<>>(task), {.timeout = 10ms});
     co_return result.done.size();

@@ -31,6 +31,8 @@
 #include <asio/io_context.hpp>
 #include <asio/version.hpp>
 
+#include <ferry/asio_options.h>
+
 #if defined(_GLIBCXX_HAVE_ALIGNED_ALLOC) && !defined(ASIO_HAS_STD_ALIGNED_ALLOC)
 #error "Asio was included before any standard header and allocates otherwise than in the library"
 #endif
@@ -38,22 +40,6 @@
 namespace ferry {
 
 namespace detail {
-
-/// What of Asio's configuration changes its objects. The same list as in the library.
-inline constexpr unsigned kAsioOptions = 0
-#if defined(ASIO_HAS_EPOLL)
-                                         + 1
-#endif
-#if defined(ASIO_HAS_IO_URING_AS_DEFAULT)
-                                         + 2
-#endif
-#if defined(ASIO_HAS_THREADS)
-                                         + 4
-#endif
-#if defined(ASIO_ENABLE_HANDLER_TRACKING)
-                                         + 8
-#endif
-    ;
 
 // The library has them for its own Asio alone: where they are missing, the program was compiled
 // with another version of it, or with other options.

@@ -3,18 +3,27 @@
 #include "sim_sockets.h"
 #include "sim_turns.h"
 #include "sim_watch.h"
+#include "sim_wires.h"
 
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <stdexcept>
 
 namespace ferry::testing {
 
 SimKernel::SimKernel(SimOptions options)
     : turns_(std::make_unique<SimTurns>(options.start)),
-      sockets_(std::make_unique<SimSockets>(options)) {
-  turns_->set_settle([this] { sockets_->settle(); });
+      wires_(std::make_unique<SimWires>(*turns_, options.seed)),
+      network_(std::make_unique<SimNetwork>(*wires_)),
+      sockets_(std::make_unique<SimSockets>(options, *wires_)) {
+  turns_->set_settle([this] {
+    wires_->settle();
+    sockets_->settle();
+    return std::min(wires_->next(), sockets_->next_connect());
+  });
+  if (options.permute_schedule) turns_->permute(Seed(options.seed, "schedule"));
 }
 
 SimKernel::~SimKernel() = default;
@@ -50,6 +59,17 @@ void SimKernel::set_descriptor_limit(std::size_t limit) {
 std::size_t SimKernel::unread(int fd) const {
   const SimSocket* socket = sockets_->find(fd);
   return socket ? socket->inbox.size() : 0;
+}
+
+SimRoute SimKernel::route(int fd) const {
+  const SimSocket* socket = sockets_->find(fd);
+  // Empty addresses would stand for everything.
+  if (!socket || !socket->remote.is_ip()) throw std::logic_error("route of no connected socket");
+  return {.from = socket->local, .to = socket->remote};
+}
+
+std::uint64_t SimKernel::log_hash() const noexcept {
+  return turns_->log_hash();
 }
 
 SimStats SimKernel::stats() const {

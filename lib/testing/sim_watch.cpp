@@ -24,6 +24,10 @@ bool SimWatch::drain_pending() const noexcept {
   return socket_->end_pending();
 }
 
+int SimWatch::fd() const noexcept {
+  return socket_ ? socket_->fd : -1;
+}
+
 void SimWatch::arm(Direction direction, Arm how) {
   Side& side = this->side(direction);
   if (side.queued) return;

@@ -32,6 +32,8 @@ class SimWatch final : public FdWatch {
   /// True, once, if the call queued before is still wanted.
   bool take_call(Direction direction);
   Listener& listener() noexcept { return listener_; }
+  /// The socket's descriptor; -1 once closed.
+  int fd() const noexcept;
 
  private:
   struct Side {

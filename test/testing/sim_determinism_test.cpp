@@ -5,10 +5,12 @@
 #include <ferry/connect.h>
 #include <ferry/server.h>
 #include <ferry/testing/recording_protocol.h>
+#include <ferry/testing/seed.h>
 
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -131,6 +133,105 @@ TEST(SimSchedule, IsTheOrderOfEventsUnlessItIsPermuted) {
     EXPECT_EQ(permuted, in_order) << "each is told once";
   }
   EXPECT_GT(seen.size(), 20u);
+}
+
+/// The same in all weathers: links change, troubles come and go, and all of it ends.
+class Storm : private Kernel::Client {
+ public:
+  struct Result {
+    std::uint64_t hash;
+    std::size_t complete;  // streams that arrived whole
+    std::size_t broken;    // streams that ended with an error
+    bool prefixes;         // what arrived is how the text begins
+    bool operator==(const Result&) const = default;
+  };
+
+  Storm(std::uint64_t seed, unsigned cuts)
+      : kernel_({.seed = seed, .permute_schedule = true}), seed_(seed, "app"), cuts_(cuts) {
+    kernel_.attach(*this);
+  }
+
+  Result run() {
+    const std::string text = pattern(20'000);
+    for (int i = 0; i < kStreams; ++i) {
+      auto& [near, far] = pairs_.emplace_back(stream_pair(kernel_));
+      readers_.push_back(std::make_unique<StreamReader>(kernel_, far.get()));
+      writers_.push_back(std::make_unique<StreamWriter>(kernel_, near.get(), text));
+    }
+    on_timer();
+    kernel_.run();
+    Result result{kernel_.log_hash(), 0, 0, true};
+    for (const auto& reader : readers_) {
+      result.complete += reader->eof && reader->got == text;
+      result.broken += reader->error != 0;
+      result.prefixes = result.prefixes && text.starts_with(reader->got);
+    }
+    return result;
+  }
+  static constexpr int kStreams = 4;
+
+ private:
+  void on_drain() override {}
+  void on_signal(int) override {}
+  void on_timer() override {
+    SimNetwork& network = kernel_.network();
+    if (++rounds_ == 40) {
+      guards_.clear();
+      network.set_link({});
+      kernel_.set_timer(kernel_.now() + 1min);
+      return;
+    }
+    if (rounds_ > 40) return kernel_.stop();
+    kernel_.set_timer(kernel_.now() + 5ms);
+    SimRoute route = kernel_.route(pairs_[seed_.below(kStreams)].first.get());
+    if (seed_.permille(500)) std::swap(route.from, route.to);
+    route.one_way = seed_.permille(500);
+    if (seed_.permille(200)) guards_.push_back(network.stall(route));
+    if (seed_.permille(200)) guards_.push_back(network.partition(route));
+    if (seed_.permille(cuts_)) network.cut(route);
+    if (seed_.permille(cuts_)) guards_.push_back(network.cut_after(seed_.below(3000), route));
+    if (seed_.permille(300) && !guards_.empty()) guards_.pop_front();
+    if (seed_.permille(200)) {
+      const auto pieces = static_cast<SimLink::Pieces>(seed_.below(4));
+      const auto latency = Duration(seed_.below(10'000'000));
+      network.set_link({.latency_max = latency,
+                        .bandwidth = seed_.below(3) * 1'000'000,
+                        .pieces = pieces,
+                        .piece_size = seed_.between(1, 100)},
+                       route);
+    }
+  }
+
+  SimKernel kernel_;
+  testing::Seed seed_;
+  unsigned cuts_;
+  int rounds_ = 0;
+  std::deque<SimGuard> guards_;
+  std::vector<std::pair<Socket, Socket>> pairs_;
+  std::vector<std::unique_ptr<StreamReader>> readers_;
+  std::vector<std::unique_ptr<StreamWriter>> writers_;
+};
+
+constexpr std::uint64_t kSeeds = kSanitized ? 20 : 200;
+
+TEST(SimStorm, StreamsSurviveStallsAndPartitionsWhole) {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    const auto result = Storm(seed, 0).run();
+    ASSERT_EQ(result.complete, std::size_t{Storm::kStreams}) << "seed " << seed;
+    ASSERT_EQ(result, Storm(seed, 0).run()) << "seed " << seed;
+  }
+}
+
+TEST(SimStorm, ACutStreamIsBrokenAndNothingElse) {
+  std::size_t broken = 0;
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    const auto result = Storm(seed, 100).run();
+    ASSERT_EQ(result.complete + result.broken, std::size_t{Storm::kStreams}) << "seed " << seed;
+    ASSERT_TRUE(result.prefixes) << "seed " << seed;
+    ASSERT_EQ(result, Storm(seed, 100).run()) << "seed " << seed;
+    broken += result.broken;
+  }
+  EXPECT_GT(broken, kSeeds / 2);
 }
 
 // -- the library on it

@@ -71,9 +71,9 @@ struct SimStats {
 /// an absent receiver reaches a connected sender (ECONNREFUSED); broadcast (255.255.255.255 and
 /// 127.255.255.255) and multicast reach every socket of the simulation that would hear them.
 ///
-/// Order in a turn, as AsioKernel's: what sockets have to say, in the order it happened; then
-/// the timer, then signals; a drain that was requested comes before what is found after the
-/// request.
+/// Order in a turn, as AsioKernel's: what sockets have to say, in the order it happened
+/// (SimOptions::permute_schedule: in any order), what arrives now included; then the timer, then
+/// signals; a drain that was requested comes before what is found after the request.
 class SimKernel final : public Kernel {
  public:
   explicit SimKernel(SimOptions options = {});
@@ -98,7 +98,7 @@ class SimKernel final : public Kernel {
   std::pair<int, int> connected_pair(int family = AF_INET, int type = SOCK_STREAM);
   /// Changes SimOptions::descriptor_limit; open descriptors stay.
   void set_descriptor_limit(std::size_t limit);
-  /// Bytes in the direction towards `fd` that nobody has read.
+  /// Bytes that have arrived at `fd` and nobody has read.
   std::size_t unread(int fd) const;
   SimStats stats() const;
   /// What lies between the sockets: latency, loss, partitions and the like. Nothing by default.

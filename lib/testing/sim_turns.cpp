@@ -118,17 +118,20 @@ void SimTurns::queue_ready() {
 
 void SimTurns::wait_or_jump() {
   const auto something = [this] { return outside_->any(); };
+  if (next_arrival_ <= now_) return;  // it comes piece by piece, each in a look of its own
   // An arrival waits for nobody: it is no time limit that busy threads could miss.
   const bool arrival = next_arrival_ != TimePoint::max() && (!timer_ || next_arrival_ < *timer_);
   const Duration patience = patience_ && timer_ && !arrival ? patience_() : Duration::zero();
   {
     std::unique_lock lock(outside_->mutex);
     if (!timer_ && !arrival) return outside_->changed.wait(lock, something);
-    if (outside_->changed.wait_for(lock, patience, something)) return;
+    // Not to wait at all would be a system call, too.
+    if (patience > Duration::zero() ? outside_->changed.wait_for(lock, patience, something)
+                                    : something()) {
+      return;
+    }
   }
-  const TimePoint goal = arrival ? next_arrival_ : *timer_;
-  if (goal <= now_) return;  // what is due arrives piece by piece, each in a look of its own
-  now_ = goal;
+  now_ = std::max(now_, arrival ? next_arrival_ : *timer_);
   ++jump_count_;
 }
 

@@ -260,17 +260,24 @@ void SimWires::send(SimFlow& flow, std::span<const BytesView> pieces, std::size_
     }
     enter(flow, SimFlow::Segment::Kind::bytes, next, alone);
   }
-  pump(flow);
+  start(flow);
 }
 
 void SimWires::send_fin(SimFlow& flow) {
   enter(flow, SimFlow::Segment::Kind::fin);
-  pump(flow);
+  start(flow);
 }
 
 void SimWires::send_rst(SimFlow& flow) {
   if (std::exchange(flow.rst_sent, true)) return;
   enter(flow, SimFlow::Segment::Kind::rst);
+  start(flow);
+}
+
+void SimWires::start(SimFlow& flow) {
+  if (flow.held) return;
+  // A piece is to be seen alone, so it comes in a turn of its own: at the earliest in the next.
+  if (flow.segments.front().alone) return schedule(flow);
   pump(flow);
 }
 

@@ -93,6 +93,8 @@ class SimWires {
   bool blocked(const SimFlow& flow) const;
 
   void enter(SimFlow& flow, SimFlow::Segment::Kind kind, std::size_t size = 0, bool alone = false);
+  /// After something was entered: what may arrive at once does.
+  void start(SimFlow& flow);
   void schedule(SimFlow& flow);
   /// What is due of a flow arrives.
   void pump(SimFlow& flow);

@@ -153,6 +153,7 @@ class Storm : private Kernel::Client {
 
   Result run() {
     const std::string text = pattern(20'000);
+    kernel_.network().set_link({.latency_max = 5ms, .bandwidth = 200'000});
     for (int i = 0; i < kStreams; ++i) {
       auto& [near, far] = pairs_.emplace_back(stream_pair(kernel_));
       readers_.push_back(std::make_unique<StreamReader>(kernel_, far.get()));
@@ -195,7 +196,7 @@ class Storm : private Kernel::Client {
       const auto pieces = static_cast<SimLink::Pieces>(seed_.below(4));
       const auto latency = Duration(seed_.below(10'000'000));
       network.set_link({.latency_max = latency,
-                        .bandwidth = seed_.below(3) * 1'000'000,
+                        .bandwidth = seed_.between(100, 400) * 1000,
                         .pieces = pieces,
                         .piece_size = seed_.between(1, 100)},
                        route);
@@ -212,7 +213,7 @@ class Storm : private Kernel::Client {
   std::vector<std::unique_ptr<StreamWriter>> writers_;
 };
 
-constexpr std::uint64_t kSeeds = kSanitized ? 20 : 200;
+constexpr std::uint64_t kSeeds = kSanitized ? 10 : 100;
 
 TEST(SimStorm, StreamsSurviveStallsAndPartitionsWhole) {
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {

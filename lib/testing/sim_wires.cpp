@@ -220,7 +220,8 @@ void SimWires::clear(SimFlow& flow) noexcept {
   flow.segments.clear();
   flow.held = false;
   flow.rst_sent = false;
-  if (flow.event) agenda_.remove(*std::exchange(flow.event, {}));
+  if (flow.event) agenda_.remove(*flow.event);
+  flow.event.reset();
 }
 
 void SimWires::enter(SimFlow& flow, SimFlow::Segment::Kind kind, std::size_t size, bool alone) {

@@ -173,7 +173,9 @@ INSTANTIATE_TEST_SUITE_P(Links, SimNetworkOrder, ::testing::ValuesIn(kCases),
 
 TEST_P(SimNetworkOrder, EveryByteArrivesInItsPlaceAndTheFinBehindThem) {
   network().set_link(GetParam().link);
-  auto [near, far] = stream_pair(kernel());
+  const std::pair<Socket, Socket> ends = stream_pair(kernel());
+  const Socket& near = ends.first;
+  const Socket& far = ends.second;
   for (const Socket* socket : {&near, &far}) {
     kernel().set_option(socket->get(), SOL_SOCKET, SO_SNDBUF, 2000);
     kernel().set_option(socket->get(), SOL_SOCKET, SO_RCVBUF, 3000);
@@ -198,12 +200,12 @@ TEST_P(SimNetworkOrder, EveryByteArrivesInItsPlaceAndTheFinBehindThem) {
 }
 
 TEST_F(SimNetworkTest, AReaderIsToldOfEachPiece) {
-  auto [near, far] = stream_pair(kernel());
-  StreamReader reader(kernel(), far.get());
+  const std::pair<Socket, Socket> ends = stream_pair(kernel());
+  StreamReader reader(kernel(), ends.second.get());
   const auto sizes = [&](SimLink link) {
     reader.sizes.clear();
     network().set_link(link);
-    kernel().send(near.get(), pattern(10));
+    kernel().send(ends.first.get(), pattern(10));
     pass(1ms);
     return reader.sizes;
   };

@@ -19,8 +19,9 @@ SimKernel::SimKernel(SimOptions options)
       network_(std::make_unique<SimNetwork>(*wires_)),
       sockets_(std::make_unique<SimSockets>(options, *wires_)) {
   turns_->set_settle([this] {
-    wires_->settle();
+    if (wires_->active()) wires_->settle();
     sockets_->settle();
+    if (!wires_->active()) return TimePoint::max();
     return std::min(wires_->next(), sockets_->next_connect());
   });
   if (options.permute_schedule) turns_->permute(Seed(options.seed, "schedule"));

@@ -146,10 +146,9 @@ void SimTurns::deliver_next() {
       SimWatch& watch = *event.watch;
       const bool wanted = watch.take_call(read ? Direction::read : Direction::write);
       FdWatch::Listener& listener = watch.listener();
-      const auto fd = static_cast<std::uint64_t>(watch.fd());
+      if (wanted) note(read ? kReadable : kWritable, static_cast<std::uint64_t>(watch.fd()));
       watch.let_go();
       if (!wanted) return;
-      note(read ? kReadable : kWritable, fd);
       if (read) {
         listener.on_readable({.drain = event.drain});
       } else {

@@ -59,11 +59,9 @@ class SimTurns {
   std::uint64_t jumps() const noexcept { return jump_count_; }
 
   /// Puts something that happened into the log, whose hash tells two runs from each other.
-  void note(std::uint64_t kind, std::uint64_t a = 0, std::uint64_t b = 0,
-            std::uint64_t c = 0) noexcept {
-    mix(static_cast<std::uint64_t>(now_.time_since_epoch().count()));
-    mix(kind << 32 ^ a << 16 ^ b);
-    mix(c);
+  void note(std::uint64_t kind, std::uint64_t what = 0) noexcept {
+    // The time has 50 bits or so; all of it in one, since this is done for each event.
+    mix(static_cast<std::uint64_t>(now_.time_since_epoch().count()) ^ kind << 58 ^ what << 32);
   }
   std::uint64_t log_hash() const noexcept { return log_hash_; }
 

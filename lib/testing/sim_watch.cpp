@@ -5,7 +5,7 @@
 namespace ferry::testing {
 
 SimWatch::SimWatch(SimTurns& turns, SimSocket& socket, Listener& listener)
-    : turns_(turns), socket_(&socket), listener_(listener) {
+    : turns_(turns), socket_(&socket), fd_(socket.fd), listener_(listener) {
   socket.watch = this;
   // epoll reports what is ready when a descriptor is added.
   read_.edge = ready(Direction::read);
@@ -22,10 +22,6 @@ bool SimWatch::ready(Direction direction) noexcept {
 
 bool SimWatch::drain_pending() const noexcept {
   return socket_->end_pending();
-}
-
-int SimWatch::fd() const noexcept {
-  return socket_ ? socket_->fd : -1;
 }
 
 void SimWatch::arm(Direction direction, Arm how) {

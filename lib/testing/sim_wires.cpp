@@ -51,7 +51,7 @@ Duration time_for(std::size_t bytes, std::uint64_t bandwidth) {
 }
 
 /// What a delivery is in the log.
-enum Noted : unsigned { kBytes = 16, kFin, kRst, kDatagram, kLost, kCut };
+enum Noted : unsigned { kBytes = 8, kFin, kRst, kDatagram, kLost, kCut };
 
 }  // namespace
 
@@ -60,7 +60,8 @@ TimePoint SimWires::now() const noexcept {
 }
 
 void SimWires::note(unsigned kind, const Address& from, const Address& to, std::size_t size) {
-  turns_.note(kind, from.port(), to.port(), size);
+  turns_.note(kind, std::uint64_t{from.port()} << 16 ^ to.port());
+  turns_.note(kind, size);
 }
 
 // -- what was set

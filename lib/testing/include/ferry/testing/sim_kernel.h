@@ -9,6 +9,7 @@
 #include <memory>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace ferry::testing {
 
@@ -154,12 +155,13 @@ class SimKernel final : public Kernel {
   template <class Body>
   IoResult call(const char* name, int fd, Body body);
   IoResult splice(int from, int to, std::size_t count);
+  void count(const char* name);
 
   std::unique_ptr<SimTurns> turns_;
   std::unique_ptr<SimWires> wires_;
   std::unique_ptr<SimNetwork> network_;
   std::unique_ptr<SimSockets> sockets_;
-  std::map<std::string_view, std::uint64_t> calls_;
+  std::vector<std::pair<const char*, std::uint64_t>> calls_;
   std::uint64_t bad_descriptors_ = 0;
 };
 

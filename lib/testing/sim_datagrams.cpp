@@ -37,6 +37,13 @@ bool is_multicast(const Address& address) {
          IN_MULTICAST(ntohl(reinterpret_cast<sockaddr_in&>(storage).sin_addr.s_addr));
 }
 
+/// "Port unreachable", which only a connected socket can relate to what it sent.
+void tell_unreachable(SimSocket& sender) {
+  sender.error = ECONNREFUSED;
+  sender.edge_read();
+  sender.edge_write();
+}
+
 void deliver(SimSocket& receiver, SimDatagram datagram) {
   if (receiver.shut_read) return;
   if (receiver.family == AF_INET6 && datagram.from.family() == AF_INET) {
@@ -142,28 +149,40 @@ int SimSockets::send_datagram(SimSocket& socket, const OutgoingDatagram& datagra
   }
   const Address home = is_wildcard(socket.local) ? loopback_of(socket.family) : socket.local;
   sent.from = (datagram.from ? *datagram.from : home).with_port(socket.local.port());
+  if (is_broadcast(to)) {
+    if (!socket.option(SOL_SOCKET, SO_BROADCAST)) return EACCES;
+  } else if (!is_multicast(to)) {
+    const SimPlace place = place_of(to);
+    if (place == SimPlace::nowhere) return ENETUNREACH;
+    if (place == SimPlace::silence) return 0;
+    if (is_wildcard(to)) sent.to = loopback_of(socket.family).with_port(to.port());
+  }
+  if (wires_.active()) {
+    wires_.send_datagram(std::move(sent));
+  } else if (!arrive(std::move(sent)) && connected) {
+    tell_unreachable(socket);
+  }
+  return 0;
+}
+
+void SimSockets::refuse(const SimDatagram& datagram) {
+  SimSocket* sender = names_.receiver(datagram.from, datagram.to);
+  if (sender && sender->state == State::connected) tell_unreachable(*sender);
+}
+
+bool SimSockets::arrive(SimDatagram datagram) {
+  const Address to = datagram.to;
   if (is_broadcast(to) || is_multicast(to)) {
-    if (is_broadcast(to) && !socket.option(SOL_SOCKET, SO_BROADCAST)) return EACCES;
     for (SimSocket* receiver : names_.datagram_sockets(to.port())) {
       const bool hears = is_multicast(to) ? receiver->groups.contains(to.with_port(0))
                                           : is_wildcard(receiver->local);
-      if (hears) deliver(*receiver, sent);
+      if (hears) deliver(*receiver, datagram);
     }
-    return 0;
+    return true;
   }
-  if (place_of(to) == SimPlace::nowhere) return ENETUNREACH;
-  if (place_of(to) == SimPlace::silence) return 0;
-  const Address goal = is_wildcard(to) ? loopback_of(socket.family).with_port(to.port()) : to;
-  if (SimSocket* receiver = names_.receiver(goal, sent.from)) {
-    sent.to = goal;
-    deliver(*receiver, std::move(sent));
-  } else if (connected) {
-    // "Port unreachable", which only a connected socket can relate to what it sent.
-    socket.error = ECONNREFUSED;
-    socket.edge_read();
-    socket.edge_write();
-  }
-  return 0;
+  SimSocket* receiver = names_.receiver(to, datagram.from);
+  if (receiver) deliver(*receiver, std::move(datagram));
+  return receiver != nullptr;
 }
 
 IoResult SimSockets::set_membership(SimSocket& socket, const Address& group, bool join) {

@@ -3,18 +3,28 @@
 #include "sim_sockets.h"
 #include "sim_turns.h"
 #include "sim_watch.h"
+#include "sim_wires.h"
 
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <stdexcept>
 
 namespace ferry::testing {
 
 SimKernel::SimKernel(SimOptions options)
     : turns_(std::make_unique<SimTurns>(options.start)),
-      sockets_(std::make_unique<SimSockets>(options)) {
-  turns_->set_settle([this] { sockets_->settle(); });
+      wires_(std::make_unique<SimWires>(*turns_, options.seed)),
+      network_(std::make_unique<SimNetwork>(*wires_)),
+      sockets_(std::make_unique<SimSockets>(options, *wires_)) {
+  turns_->set_settle([this] {
+    if (wires_->active()) wires_->settle();
+    sockets_->settle();
+    if (!wires_->active()) return TimePoint::max();
+    return std::min(wires_->next(), sockets_->next_connect());
+  });
+  if (options.permute_schedule) turns_->permute(Seed(options.seed, "schedule"));
 }
 
 SimKernel::~SimKernel() = default;
@@ -52,14 +62,38 @@ std::size_t SimKernel::unread(int fd) const {
   return socket ? socket->inbox.size() : 0;
 }
 
+SimRoute SimKernel::route(int fd) const {
+  const SimSocket* socket = sockets_->find(fd);
+  // Empty addresses would stand for everything.
+  if (!socket || !socket->remote.is_ip()) throw std::logic_error("route of no connected socket");
+  return {.from = socket->local, .to = socket->remote};
+}
+
+std::uint64_t SimKernel::log_hash() const noexcept {
+  return turns_->log_hash();
+}
+
+void SimKernel::count(const char* name) {
+  // The names are literals: to compare pointers is enough, but for those that are there twice.
+  for (auto& [known, times] : calls_) {
+    if (known == name) {
+      ++times;
+      return;
+    }
+  }
+  calls_.emplace_back(name, 1);
+}
+
 SimStats SimKernel::stats() const {
+  std::map<std::string_view, std::uint64_t> calls;
+  for (const auto& [name, times] : calls_) calls[name] += times;
   return {.open_sockets = sockets_->open(),
           .watches = sockets_->watched(),
           .names = sockets_->names(),
           .bad_descriptors = bad_descriptors_,
           .turns = turns_->turns(),
           .jumps = turns_->jumps(),
-          .calls = calls_};
+          .calls = std::move(calls)};
 }
 
 // -- time, turns, signals
@@ -109,14 +143,14 @@ FdWatchPtr SimKernel::watch(int fd, FdWatch::Listener& listener, std::error_code
 
 template <class Body>
 IoResult SimKernel::call(const char* name, int fd, Body body) {
-  ++calls_[name];
+  count(name);
   if (SimSocket* socket = sockets_->find(fd)) return body(*socket);
   ++bad_descriptors_;
   return {.value = -1, .error = EBADF};
 }
 
 IoResult SimKernel::socket(int family, int type, int protocol) {
-  ++calls_["socket"];
+  count("socket");
   return sockets_->socket(family, type, protocol);
 }
 IoResult SimKernel::bind(int fd, const Address& address) {
@@ -157,7 +191,7 @@ IoResult SimKernel::file_type(int fd) {
   });
 }
 IoResult SimKernel::pipe(int& read_end, int& write_end) {
-  ++calls_["pipe2"];
+  count("pipe2");
   return sockets_->pipe(read_end, write_end);
 }
 IoResult SimKernel::set_pipe_size(int fd, std::size_t bytes) {

@@ -1,6 +1,9 @@
 #include "sim_socket.h"
 
+#include "sim_flow.h"
 #include "sim_watch.h"
+
+#include <cerrno>
 
 namespace ferry::testing {
 
@@ -28,7 +31,7 @@ bool SimSocket::writable() const noexcept {
       return false;
     case State::connected:
       // Linux's hysteresis: a third must be free, or each read of a byte would wake the writer.
-      return error != 0 || shut_write || !peer || space() >= (capacity() + 2) / 3;
+      return error != 0 || shut_write || (!peer && !out) || space() >= (capacity() + 2) / 3;
     case State::fresh:
     case State::dead:
       break;
@@ -42,7 +45,7 @@ bool SimSocket::end_pending() const noexcept {
 }
 
 std::size_t SimSocket::space() const noexcept {
-  const std::size_t used = peer->inbox.size();
+  const std::size_t used = (peer ? peer->inbox.size() : 0) + (out ? out->bytes.size() : 0);
   return used < capacity() ? capacity() - used : 0;
 }
 
@@ -52,6 +55,17 @@ void SimSocket::edge_read() {
 
 void SimSocket::edge_write() {
   if (watch) watch->edge(Direction::write);
+}
+
+void SimSocket::reset() {
+  error = fin_received && !is_unix() ? EPIPE : ECONNRESET;
+  if (is_unix()) {
+    fin_received = true;
+  } else {
+    state = State::dead;
+  }
+  edge_read();
+  edge_write();
 }
 
 }  // namespace ferry::testing

@@ -14,6 +14,7 @@
 namespace ferry::testing {
 
 class SimWatch;
+struct SimFlow;
 
 /// A datagram that waits to be received.
 struct SimDatagram {
@@ -24,8 +25,8 @@ struct SimDatagram {
 };
 
 /// One end of a simulated connection, or a listener. What was sent to it waits in its inbox; what
-/// it sends goes straight to its peer's. Or a datagram socket, `connected` if it has a remote
-/// address.
+/// it sends goes straight to its peer's, or through the network, if there is one (SimWires). Or a
+/// datagram socket, `connected` if it has a remote address.
 struct SimSocket {
   enum class State { fresh, listening, connecting, connected, dead };
 
@@ -53,6 +54,8 @@ struct SimSocket {
 
   // -- a connection's
   SimSocket* peer = nullptr;  // null when the other end is closed, or the connection is dead
+  bool accepted = false;      // the other end connected
+  SimFlow* out = nullptr;     // the network's way to the peer, open or not; null: there is none
   Buffer inbox;
   bool fin_received = false;
   bool shut_read = false;
@@ -77,9 +80,11 @@ struct SimSocket {
   std::size_t space() const noexcept;
   void edge_read();
   void edge_write();
+  /// It gets a RST.
+  void reset();
 
  private:
-  std::size_t capacity() const noexcept { return send_size + peer->receive_size; }
+  std::size_t capacity() const noexcept { return send_size + (peer ? peer->receive_size : 0); }
 };
 
 }  // namespace ferry::testing

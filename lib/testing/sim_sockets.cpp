@@ -28,11 +28,26 @@ Address loopback_of(int family) {
   return *Address::ip(family == AF_INET ? "127.0.0.1" : "::1", 0);
 }
 
-bool full(const SimSocket& listener) {
-  return listener.pending.size() > listener.backlog;  // one more than asked for, as Linux
-}
-
 }  // namespace
+
+SimSockets::SimSockets(const SimOptions& options, SimWires& wires)
+    : options_(options), wires_(wires) {
+  wires_.set_join_all([this] {
+    for (const auto& socket : table_) {
+      // An end that was not accepted yet is found by the other one.
+      if (!socket || socket->is_unix() || socket->is_datagram()) continue;
+      if (!socket->peer || socket->out) continue;
+      if (socket->accepted) {
+        wires_.join(*socket->peer, *socket);
+      } else {
+        wires_.join(*socket, *socket->peer);
+      }
+    }
+  });
+  wires_.set_datagram_sink([this](const SimDatagram& datagram) {
+    if (!arrive(datagram)) refuse(datagram);
+  });
+}
 
 // -- the table
 
@@ -90,9 +105,11 @@ std::pair<int, int> SimSockets::connected_pair(int family, int type) {
   }
   server->remote = client->local;
   client->remote = server->local;
+  server->accepted = true;
   server->peer = client.get();
   client->peer = server.get();
   if (open_ + 2 > options_.descriptor_limit) throw std::runtime_error("too many simulated sockets");
+  if (wires_.active() && family != AF_UNIX && type == SOCK_STREAM) wires_.join(*client, *server);
   const int first = enter(std::move(client));
   return {first, enter(std::move(server))};
 }
@@ -142,115 +159,13 @@ IoResult SimSockets::close(SimSocket& socket) {
   } else {
     disconnect(socket);
   }
-  std::erase(connecting_, &socket);
+  std::erase_if(connecting_, [&](const Attempt& attempt) { return attempt.socket == &socket; });
   names_.release(socket);
   const int fd = socket.fd;
   table_[static_cast<std::size_t>(fd - options_.first_descriptor)].reset();
   free_.insert(fd);
   --open_;
   return done();
-}
-
-// -- coming together
-
-IoResult SimSockets::bind(SimSocket& socket, const Address& address) {
-  if (socket.named || socket.state != State::fresh) return fail(EINVAL);
-  if (address.family() != socket.family) return fail(socket.is_unix() ? EINVAL : EAFNOSUPPORT);
-  const int error = names_.take(socket, address);
-  return error ? fail(error) : done();
-}
-
-IoResult SimSockets::listen(SimSocket& socket, int backlog) {
-  if (socket.is_datagram()) return fail(EOPNOTSUPP);
-  if (socket.state != State::fresh && socket.state != State::listening) return fail(EINVAL);
-  if (!socket.named) {
-    if (socket.is_unix()) return fail(EINVAL);
-    if (const int error = names_.take(socket, any_address(socket.family))) return fail(error);
-  }
-  if (const int error = names_.may_listen(socket)) return fail(error);
-  socket.state = State::listening;
-  socket.backlog = backlog < 0 ? SOMAXCONN : static_cast<std::size_t>(std::min(backlog, SOMAXCONN));
-  return done();
-}
-
-IoResult SimSockets::accept(SimSocket& socket, Address& peer) {
-  if (socket.is_datagram()) return fail(EOPNOTSUPP);
-  if (socket.state != State::listening) return fail(EINVAL);
-  if (socket.pending.empty()) return fail(EAGAIN);
-  if (open_ >= options_.descriptor_limit) return fail(EMFILE);
-  auto accepted = std::move(socket.pending.front());
-  socket.pending.pop_front();
-  peer = accepted->remote;
-  return {.value = enter(std::move(accepted))};
-}
-
-IoResult SimSockets::connect(SimSocket& socket, const Address& address) {
-  if (socket.is_datagram()) return connect_datagram(socket, address);
-  if (socket.state == State::connecting) return fail(EALREADY);
-  if (socket.state != State::fresh) return fail(EISCONN);
-  if (address.family() != socket.family) return fail(socket.is_unix() ? EINVAL : EAFNOSUPPORT);
-  return socket.is_unix() ? connect_unix(socket, address) : connect_tcp(socket, address);
-}
-
-IoResult SimSockets::connect_unix(SimSocket& socket, const Address& address) {
-  SimSocket* listener = names_.find_unix(address);
-  if (!listener) return fail(address.is_abstract() ? ECONNREFUSED : ENOENT);
-  if (listener->is_datagram()) return fail(EPROTOTYPE);
-  if (listener->state != State::listening) return fail(ECONNREFUSED);
-  if (full(*listener)) return fail(EAGAIN);
-  if (!socket.named) socket.local = any_address(AF_UNIX);
-  socket.remote = address;
-  establish(*listener, socket);
-  return done();
-}
-
-IoResult SimSockets::connect_tcp(SimSocket& socket, const Address& address) {
-  const SimPlace place = place_of(address);
-  if (place == SimPlace::nowhere) return fail(ENETUNREACH);
-  socket.remote =
-      is_wildcard(address) ? loopback_of(socket.family).with_port(address.port()) : address;
-  if (!socket.named) {
-    if (const int error = names_.take_any(socket, loopback_of(socket.family))) return fail(error);
-  } else if (is_wildcard(socket.local)) {
-    socket.local = loopback_of(socket.family).with_port(socket.local.port());
-  }
-  socket.state = State::connecting;
-  if (place == SimPlace::here) connecting_.push_back(&socket);
-  return fail(EINPROGRESS);
-}
-
-void SimSockets::settle() {
-  if (connecting_.empty()) return;
-  const std::vector<SimSocket*> under_way = std::exchange(connecting_, {});
-  for (SimSocket* socket : under_way) {
-    SimSocket* listener = names_.listener(socket->remote);
-    if (listener && full(*listener)) {
-      connecting_.push_back(socket);
-    } else if (listener) {
-      establish(*listener, *socket);
-    } else {
-      socket->state = State::fresh;
-      socket->error = ECONNREFUSED;
-      socket->edge_read();
-      socket->edge_write();
-    }
-  }
-}
-
-void SimSockets::establish(SimSocket& listener, SimSocket& client) {
-  auto server = make(listener.family);
-  server->state = client.state = State::connected;
-  server->options = listener.options;
-  server->send_size = listener.send_size;
-  server->receive_size = listener.receive_size;
-  const bool mapped = listener.family != client.family;
-  server->local = mapped ? mapped_to_v6(client.remote) : client.remote;
-  server->remote = mapped ? mapped_to_v6(client.local) : client.local;
-  server->peer = &client;
-  client.peer = server.get();
-  listener.pending.push_back(std::move(server));
-  client.edge_write();
-  listener.edge_read();
 }
 
 // -- bytes
@@ -310,15 +225,19 @@ IoResult SimSockets::send(SimSocket& socket, std::span<const BytesView> pieces) 
   for (const BytesView& piece : pieces) size += piece.size();
   if (size == 0) return done();
   if (socket.is_unix() && (!socket.peer || socket.peer->shut_read)) return fail(EPIPE);
-  if (!socket.peer) {
+  if (!socket.peer && !socket.out) {
     // The other end is closed: it takes what comes and answers with a RST.
-    reset(socket);
+    socket.reset();
     return done(size);
   }
   std::size_t room = std::min(size, socket.space());
   if (room < size) socket.send_blocked = true;
   if (room == 0) return fail(EAGAIN);
   const std::size_t sent = room;
+  if (socket.out) {
+    wires_.send(*socket.out, pieces, sent);
+    return done(sent);
+  }
   for (const BytesView& piece : pieces) {
     const BytesView part = piece.first(room);
     if (!part.empty()) socket.peer->inbox.append(part);
@@ -339,7 +258,9 @@ IoResult SimSockets::shutdown(SimSocket& socket, int how) {
   }
   if (how != SHUT_RD && !std::exchange(socket.shut_write, true)) {
     socket.edge_write();
-    if (socket.peer) {
+    if (socket.out) {
+      wires_.send_fin(*socket.out);
+    } else if (socket.peer) {
       socket.peer->fin_received = true;
       socket.peer->edge_read();
     }
@@ -349,31 +270,35 @@ IoResult SimSockets::shutdown(SimSocket& socket, int how) {
 
 void SimSockets::disconnect(SimSocket& socket) {
   for (const auto& waiting : std::exchange(socket.pending, {})) {
-    if (waiting->peer) {
-      waiting->peer->peer = nullptr;
-      reset(*waiting->peer);
+    SimSocket* client = waiting->peer;
+    if (client) client->peer = nullptr;
+    if (waiting->out) {
+      leave(*waiting, true);
+    } else if (client) {
+      client->reset();
     }
   }
   SimSocket* peer = std::exchange(socket.peer, nullptr);
-  if (!peer) return;
-  peer->peer = nullptr;
+  if (peer) peer->peer = nullptr;
   const auto linger = socket.options.find({SOL_SOCKET, SO_LINGER});
   const bool hard = linger != socket.options.end() && linger->second == 0 && !socket.is_unix();
-  if (hard || (!socket.inbox.empty() && !socket.is_pipe())) return reset(*peer);
+  if (socket.out) return leave(socket, hard);
+  if (!peer) return;
+  if (hard || (!socket.inbox.empty() && !socket.is_pipe())) return peer->reset();
   if (!std::exchange(peer->fin_received, true) || peer->is_unix()) peer->edge_read();
   // A unix socket's writer learns at once that nobody reads; TCP's when it tries.
   if (peer->is_unix() || peer->send_blocked) peer->edge_write();
 }
 
-void SimSockets::reset(SimSocket& socket) {
-  socket.error = socket.fin_received && !socket.is_unix() ? EPIPE : ECONNRESET;
-  if (socket.is_unix()) {
-    socket.fin_received = true;
-  } else {
-    socket.state = State::dead;
+void SimSockets::leave(SimSocket& socket, bool hard) {
+  if (socket.state == State::connected) {
+    if (hard || !socket.inbox.empty()) {
+      wires_.send_rst(*socket.out);
+    } else if (!socket.shut_write) {
+      wires_.send_fin(*socket.out);
+    }
   }
-  socket.edge_read();
-  socket.edge_write();
+  wires_.leave(socket);
 }
 
 // -- looking and setting

@@ -2,6 +2,7 @@
 
 #include "sim_names.h"
 #include "sim_socket.h"
+#include "sim_wires.h"
 
 #include <ferry/kernel.h>
 #include <ferry/testing/sim_kernel.h>
@@ -16,7 +17,7 @@ namespace ferry::testing {
 /// The table of descriptors, and the socket calls, with Linux's rules.
 class SimSockets {
  public:
-  explicit SimSockets(const SimOptions& options) : options_(options) {}
+  SimSockets(const SimOptions& options, SimWires& wires);
 
   /// The open socket of that number; null if there is none.
   SimSocket* find(int fd) const noexcept;
@@ -26,6 +27,8 @@ class SimSockets {
   void set_descriptor_limit(std::size_t limit) { options_.descriptor_limit = limit; }
   /// TCP connects under way get on: they succeed, are refused, or wait for room in the backlog.
   void settle();
+  /// When one of them will get on by itself; TimePoint::max() if none will.
+  TimePoint next_connect() const noexcept;
   std::pair<int, int> connected_pair(int family, int type);
 
   IoResult socket(int family, int type, int protocol);
@@ -52,26 +55,42 @@ class SimSockets {
 
  private:
   using State = SimSocket::State;
+  /// A TCP connect under way.
+  struct Attempt {
+    SimSocket* socket;
+    TimePoint began;
+    TimePoint due;       // when the answer will be there
+    unsigned tries = 0;  // SYNs that were lost
+  };
 
   std::unique_ptr<SimSocket> make(int family, int type = SOCK_STREAM) const;
   /// The lowest free number, or -1 at the limit.
   int enter(std::unique_ptr<SimSocket> socket);
   void establish(SimSocket& listener, SimSocket& client);
+  /// False if it is still under way.
+  bool get_on(Attempt& attempt);
+  /// False if the network lets no answer through yet, or never will: then the connect failed.
+  bool answered(Attempt& attempt);
+  static void fail_connect(SimSocket& socket, int error);
   IoResult connect_unix(SimSocket& socket, const Address& address);
   IoResult connect_tcp(SimSocket& socket, const Address& address);
   IoResult connect_datagram(SimSocket& socket, const Address& address);
   int send_datagram(SimSocket& socket, const OutgoingDatagram& datagram);
+  /// False if nobody is there to get it.
+  bool arrive(SimDatagram datagram);
+  void refuse(const SimDatagram& datagram);
   /// The end of one side; its peer learns what Linux would tell it.
   void disconnect(SimSocket& socket);
-  /// `socket` gets a RST.
-  static void reset(SimSocket& socket);
+  /// The same through the network.
+  void leave(SimSocket& socket, bool hard);
 
   SimOptions options_;
+  SimWires& wires_;
   SimNames names_;
   std::vector<std::unique_ptr<SimSocket>> table_;  // by fd - first_descriptor
   std::set<int> free_;                             // holes in it
   std::size_t open_ = 0;
-  std::vector<SimSocket*> connecting_;
+  std::vector<Attempt> connecting_;
 };
 
 }  // namespace ferry::testing

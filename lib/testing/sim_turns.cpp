@@ -9,6 +9,9 @@
 
 namespace ferry::testing {
 
+/// What a call is in the log. Drains are not in it: other threads may have asked for them.
+enum Noted : std::uint64_t { kReadable = 1, kWritable, kTimer };
+
 void sim_fatal(const char* what, int fd) {
   std::fprintf(stderr, "ferry::testing::SimKernel: %s (descriptor %d)\n", what, fd);
   std::abort();
@@ -74,7 +77,7 @@ void SimTurns::look(bool may_wait) {
   now_ += turn_cost_;
   const std::uint64_t before = queued_;
   for (;;) {
-    if (settle_) settle_();
+    if (settle_) next_arrival_ = settle_();
     queue_ready();
     if (queued_ != before || !may_wait) return;
     wait_or_jump();
@@ -82,6 +85,11 @@ void SimTurns::look(bool may_wait) {
 }
 
 void SimTurns::queue_ready() {
+  if (permutation_) {
+    for (std::size_t n = listed_.size(); n > 1; --n) {
+      std::swap(listed_[n - 1], listed_[permutation_->below(n)]);
+    }
+  }
   // Only what is listed now: an edge that a listener causes belongs to the next turn.
   for (std::size_t n = listed_.size(); n > 0; --n) {
     SimWatch& watch = *listed_.front();
@@ -110,13 +118,20 @@ void SimTurns::queue_ready() {
 
 void SimTurns::wait_or_jump() {
   const auto something = [this] { return outside_->any(); };
-  const Duration patience = patience_ && timer_ ? patience_() : Duration::zero();
+  if (next_arrival_ <= now_) return;  // it comes piece by piece, each in a look of its own
+  // An arrival waits for nobody: it is no time limit that busy threads could miss.
+  const bool arrival = next_arrival_ != TimePoint::max() && (!timer_ || next_arrival_ < *timer_);
+  const Duration patience = patience_ && timer_ && !arrival ? patience_() : Duration::zero();
   {
     std::unique_lock lock(outside_->mutex);
-    if (!timer_) return outside_->changed.wait(lock, something);
-    if (outside_->changed.wait_for(lock, patience, something)) return;
+    if (!timer_ && !arrival) return outside_->changed.wait(lock, something);
+    // Not to wait at all would be a system call, too.
+    if (patience > Duration::zero() ? outside_->changed.wait_for(lock, patience, something)
+                                    : something()) {
+      return;
+    }
   }
-  now_ = std::max(now_, *timer_);
+  now_ = std::max(now_, arrival ? next_arrival_ : *timer_);
   ++jump_count_;
 }
 
@@ -131,6 +146,7 @@ void SimTurns::deliver_next() {
       SimWatch& watch = *event.watch;
       const bool wanted = watch.take_call(read ? Direction::read : Direction::write);
       FdWatch::Listener& listener = watch.listener();
+      if (wanted) note(read ? kReadable : kWritable, static_cast<std::uint64_t>(watch.fd()));
       watch.let_go();
       if (!wanted) return;
       if (read) {
@@ -145,6 +161,7 @@ void SimTurns::deliver_next() {
       // It may have been set anew since it came due.
       if (!timer_ || now_ < *timer_) return;
       timer_.reset();
+      note(kTimer);
       return client_->on_timer();
     case Kind::signal: {
       {

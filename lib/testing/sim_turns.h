@@ -2,6 +2,7 @@
 
 #include <ferry/function.h>
 #include <ferry/kernel.h>
+#include <ferry/testing/seed.h>
 
 #include <condition_variable>
 #include <cstdint>
@@ -29,8 +30,11 @@ class SimTurns {
   ~SimTurns();
 
   void attach(Kernel::Client& client) { client_ = &client; }
-  /// Called at the beginning of each look at what is ready: connections under way get on.
-  void set_settle(Function<void()> settle) { settle_ = std::move(settle); }
+  /// Called at the beginning of each look at what is ready: what is under way gets on. Says when
+  /// it will by itself again; TimePoint::max(): it will not.
+  void set_settle(Function<TimePoint()> settle) { settle_ = std::move(settle); }
+  /// What is found in the same look comes in an order drawn by lot.
+  void permute(Seed seed) { permutation_ = seed; }
   void set_hook(Function<void()> hook) { hook_ = std::move(hook); }
   void set_turn_cost(Duration cost) { turn_cost_ = cost; }
   void set_patience(Function<Duration()> patience) { patience_ = std::move(patience); }
@@ -54,6 +58,13 @@ class SimTurns {
   std::uint64_t turns() const noexcept { return turn_count_; }
   std::uint64_t jumps() const noexcept { return jump_count_; }
 
+  /// Puts something that happened into the log, whose hash tells two runs from each other.
+  void note(std::uint64_t kind, std::uint64_t what = 0) noexcept {
+    // The time has 50 bits or so; all of it in one, since this is done for each event.
+    mix(static_cast<std::uint64_t>(now_.time_since_epoch().count()) ^ kind << 58 ^ what << 32);
+  }
+  std::uint64_t log_hash() const noexcept { return log_hash_; }
+
  private:
   enum class Kind : std::uint8_t { readable, writable, timer, signal, drain };
   struct Event {
@@ -72,6 +83,10 @@ class SimTurns {
     bool any() const noexcept { return woken || !signals.empty(); }
   };
 
+  void mix(std::uint64_t value) noexcept {
+    log_hash_ = (log_hash_ ^ value) * 0x9e3779b97f4a7c15;
+    log_hash_ ^= log_hash_ >> 32;
+  }
   void push(Event event);
   void look(bool may_wait);
   void queue_ready();
@@ -80,13 +95,14 @@ class SimTurns {
   bool stop_reached() const noexcept { return stop_at_ && delivered_ >= *stop_at_; }
 
   Kernel::Client* client_ = nullptr;
-  Function<void()> settle_;
+  Function<TimePoint()> settle_;
   Function<void()> hook_;
   Function<Duration()> patience_;
   Duration turn_cost_{};
 
   TimePoint now_;
   std::optional<TimePoint> timer_;
+  TimePoint next_arrival_ = TimePoint::max();  // as settle_ said
   std::deque<Event> queue_;
   std::deque<SimWatch*> listed_;  // held
   std::uint64_t queued_ = 0;      // events ever put into the queue
@@ -97,6 +113,8 @@ class SimTurns {
   bool drain_queued_ = false;
   std::uint64_t turn_count_ = 0;
   std::uint64_t jump_count_ = 0;
+  std::uint64_t log_hash_ = 0;
+  std::optional<Seed> permutation_;
   std::unique_ptr<Outside> outside_;
 };
 

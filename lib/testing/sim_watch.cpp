@@ -5,7 +5,7 @@
 namespace ferry::testing {
 
 SimWatch::SimWatch(SimTurns& turns, SimSocket& socket, Listener& listener)
-    : turns_(turns), socket_(&socket), listener_(listener) {
+    : turns_(turns), socket_(&socket), fd_(socket.fd), listener_(listener) {
   socket.watch = this;
   // epoll reports what is ready when a descriptor is added.
   read_.edge = ready(Direction::read);

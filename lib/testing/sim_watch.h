@@ -32,6 +32,8 @@ class SimWatch final : public FdWatch {
   /// True, once, if the call queued before is still wanted.
   bool take_call(Direction direction);
   Listener& listener() noexcept { return listener_; }
+  /// The socket's descriptor, open or not.
+  int fd() const noexcept { return fd_; }
 
  private:
   struct Side {
@@ -45,6 +47,7 @@ class SimWatch final : public FdWatch {
 
   SimTurns& turns_;
   SimSocket* socket_;  // null once closed
+  int fd_;
   Listener& listener_;
   Side read_;
   Side write_;

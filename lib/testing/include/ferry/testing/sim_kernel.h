@@ -2,17 +2,20 @@
 
 #include <ferry/function.h>
 #include <ferry/kernel.h>
+#include <ferry/testing/sim_network.h>
 
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace ferry::testing {
 
 class SimSockets;
 class SimTurns;
+class SimWires;
 
 /// What a SimKernel starts with.
 struct SimOptions {
@@ -25,6 +28,12 @@ struct SimOptions {
   int first_descriptor = 1000;
   /// The clock's first reading.
   TimePoint start = TimePoint(std::chrono::hours(1));
+  /// What everything that is drawn by lot depends on: the network's streams (Seed) "net", and
+  /// "schedule".
+  std::uint64_t seed = 0;
+  /// What is found ready in the same look at the sockets is told in an order drawn by lot, as a
+  /// kernel may tell it; else in the order it happened.
+  bool permute_schedule = false;
 };
 
 /// What a SimKernel has been asked to do so far, and what is open.
@@ -34,7 +43,7 @@ struct SimStats {
   std::size_t names = 0;              ///< Addresses and ports that are taken.
   std::uint64_t bad_descriptors = 0;  ///< Calls with a descriptor that was not open: EBADF.
   std::uint64_t turns = 0;            ///< Times the kernel looked for what is ready.
-  std::uint64_t jumps = 0;            ///< Times the clock jumped to the timer.
+  std::uint64_t jumps = 0;            ///< Times the clock jumped, to the timer or an arrival.
   std::map<std::string_view, std::uint64_t> calls;  ///< By the system call's name.
 };
 
@@ -43,11 +52,12 @@ struct SimStats {
 ///     auto kernel = std::make_unique<SimKernel>();
 ///     EventLoop loop(std::move(kernel));
 ///
-/// **Time** is virtual. It stands still while anything is ready, and jumps to the armed timer when
-/// nothing is, so a test of a two-minute limit takes no time, and every run is the same. If
-/// nothing is ready and no timer is armed, `run` blocks until `wake`: jobs of a thread pool and
-/// call_soon_threadsafe are real threads, and with them a run is as (un)repeatable as threads are.
-/// `set_patience` keeps the clock from jumping while such threads are at work.
+/// **Time** is virtual. It stands still while anything is ready, and jumps to the armed timer (or
+/// what arrives before, see SimNetwork) when nothing is, so a test of a two-minute limit takes no
+/// time, and every run is the same. If nothing is ready, under way or armed, `run` blocks until
+/// `wake`: jobs of a thread pool and call_soon_threadsafe are real threads, and with them a run is
+/// as (un)repeatable as threads are. `set_patience` keeps the clock from jumping while such threads
+/// are at work.
 ///
 /// **Sockets** are byte pipes: TCP over IPv4 and IPv6 on the loopback addresses (127.0.0.0/8, ::1,
 /// and the wildcards), and unix stream sockets, whose names (paths too) live inside the simulation
@@ -55,15 +65,16 @@ struct SimStats {
 /// next turn, a unix one at once. The documentation networks (192.0.2.0/24, 198.51.100.0/24,
 /// 203.0.113.0/24, 2001:db8::/32) never answer; other addresses are ENETUNREACH, and EADDRNOTAVAIL
 /// to bind to. SO_LINGER with the value 0 makes close reset the connection. Nothing is lost,
-/// reordered or late. Closing a descriptor that is still watched ends the program: it is a bug.
+/// reordered or late, unless `network` is told so. Closing a descriptor that is still watched ends
+/// the program: it is a bug.
 ///
 /// Datagram sockets of the same families, too: unlimited queues, so nothing is lost; the refusal of
 /// an absent receiver reaches a connected sender (ECONNREFUSED); broadcast (255.255.255.255 and
 /// 127.255.255.255) and multicast reach every socket of the simulation that would hear them.
 ///
-/// Order in a turn, as AsioKernel's: what sockets have to say, in the order it happened; then
-/// the timer, then signals; a drain that was requested comes before what is found after the
-/// request.
+/// Order in a turn, as AsioKernel's: what sockets have to say, in the order it happened
+/// (SimOptions::permute_schedule: in any order), what arrives now included; then the timer, then
+/// signals; a drain that was requested comes before what is found after the request.
 class SimKernel final : public Kernel {
  public:
   explicit SimKernel(SimOptions options = {});
@@ -78,8 +89,8 @@ class SimKernel final : public Kernel {
   /// As if the process got the signal. From any thread. False if nobody watches it: the real one
   /// would do what it does by default.
   bool raise_signal(int signal_number);
-  /// Asked before the clock jumps: for how long of real time other threads that are at work may
-  /// still `wake` the loop; `run` waits for them so long. Null, and zero: jump at once.
+  /// Asked before the clock jumps to the timer: for how long of real time other threads that are at
+  /// work may still `wake` the loop; `run` waits for them so long. Null, and zero: jump at once.
   void set_patience(Function<Duration()> patience);
   /// Called before each look at what is ready; may call `stop`, sockets, anything. Null: nothing.
   void set_turn_hook(Function<void()> hook);
@@ -88,9 +99,18 @@ class SimKernel final : public Kernel {
   std::pair<int, int> connected_pair(int family = AF_INET, int type = SOCK_STREAM);
   /// Changes SimOptions::descriptor_limit; open descriptors stay.
   void set_descriptor_limit(std::size_t limit);
-  /// Bytes in the direction towards `fd` that nobody has read.
+  /// Bytes that have arrived at `fd` and nobody has read.
   std::size_t unread(int fd) const;
   SimStats stats() const;
+  /// What lies between the sockets: latency, loss, partitions and the like. Nothing by default.
+  SimNetwork& network() noexcept { return *network_; }
+  /// The way from a connected TCP or UDP socket to its peer and back, for SimNetwork: that
+  /// connection alone. std::logic_error if there is no such.
+  SimRoute route(int fd) const;
+  /// A hash of all that was delivered so far and when: what the network carried, and the calls of
+  /// watches and timers. The same program with the same seed gives the same, as long as no other
+  /// threads are at work.
+  std::uint64_t log_hash() const noexcept;
 
   // -- Kernel
   void attach(Client& client) override;
@@ -135,10 +155,13 @@ class SimKernel final : public Kernel {
   template <class Body>
   IoResult call(const char* name, int fd, Body body);
   IoResult splice(int from, int to, std::size_t count);
+  void count(const char* name);
 
   std::unique_ptr<SimTurns> turns_;
+  std::unique_ptr<SimWires> wires_;
+  std::unique_ptr<SimNetwork> network_;
   std::unique_ptr<SimSockets> sockets_;
-  std::map<std::string_view, std::uint64_t> calls_;
+  std::vector<std::pair<const char*, std::uint64_t>> calls_;
   std::uint64_t bad_descriptors_ = 0;
 };
 

@@ -1,0 +1,174 @@
+#include "sim_sockets.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+namespace ferry::testing {
+namespace {
+
+IoResult fail(int error) {
+  return {.value = -1, .error = error};
+}
+IoResult done(std::size_t count = 0) {
+  return {.value = static_cast<std::ptrdiff_t>(count)};
+}
+
+Address loopback_of(int family) {
+  return *Address::ip(family == AF_INET ? "127.0.0.1" : "::1", 0);
+}
+
+constexpr unsigned kSynRetries = 6;  // tcp_syn_retries, tcp(7)
+
+bool full(const SimSocket& listener) {
+  return listener.pending.size() > listener.backlog;  // one more than asked for, as Linux
+}
+
+}  // namespace
+
+IoResult SimSockets::bind(SimSocket& socket, const Address& address) {
+  if (socket.named || socket.state != State::fresh) return fail(EINVAL);
+  if (address.family() != socket.family) return fail(socket.is_unix() ? EINVAL : EAFNOSUPPORT);
+  const int error = names_.take(socket, address);
+  return error ? fail(error) : done();
+}
+
+IoResult SimSockets::listen(SimSocket& socket, int backlog) {
+  if (socket.is_datagram()) return fail(EOPNOTSUPP);
+  if (socket.state != State::fresh && socket.state != State::listening) return fail(EINVAL);
+  if (!socket.named) {
+    if (socket.is_unix()) return fail(EINVAL);
+    const Address any = *Address::ip(socket.family == AF_INET ? "0.0.0.0" : "::", 0);
+    if (const int error = names_.take(socket, any)) return fail(error);
+  }
+  if (const int error = names_.may_listen(socket)) return fail(error);
+  socket.state = State::listening;
+  socket.backlog = backlog < 0 ? SOMAXCONN : static_cast<std::size_t>(std::min(backlog, SOMAXCONN));
+  return done();
+}
+
+IoResult SimSockets::accept(SimSocket& socket, Address& peer) {
+  if (socket.is_datagram()) return fail(EOPNOTSUPP);
+  if (socket.state != State::listening) return fail(EINVAL);
+  if (socket.pending.empty()) return fail(EAGAIN);
+  if (open_ >= options_.descriptor_limit) return fail(EMFILE);
+  auto accepted = std::move(socket.pending.front());
+  socket.pending.pop_front();
+  peer = accepted->remote;
+  return {.value = enter(std::move(accepted))};
+}
+
+IoResult SimSockets::connect(SimSocket& socket, const Address& address) {
+  if (socket.is_datagram()) return connect_datagram(socket, address);
+  if (socket.state == State::connecting) return fail(EALREADY);
+  if (socket.state != State::fresh) return fail(EISCONN);
+  if (address.family() != socket.family) return fail(socket.is_unix() ? EINVAL : EAFNOSUPPORT);
+  return socket.is_unix() ? connect_unix(socket, address) : connect_tcp(socket, address);
+}
+
+IoResult SimSockets::connect_unix(SimSocket& socket, const Address& address) {
+  SimSocket* listener = names_.find_unix(address);
+  if (!listener) return fail(address.is_abstract() ? ECONNREFUSED : ENOENT);
+  if (listener->is_datagram()) return fail(EPROTOTYPE);
+  if (listener->state != State::listening) return fail(ECONNREFUSED);
+  if (full(*listener)) return fail(EAGAIN);
+  if (!socket.named) socket.local = Address::unix_path("");
+  socket.remote = address;
+  establish(*listener, socket);
+  return done();
+}
+
+IoResult SimSockets::connect_tcp(SimSocket& socket, const Address& address) {
+  const SimPlace place = place_of(address);
+  if (place == SimPlace::nowhere) return fail(ENETUNREACH);
+  socket.remote =
+      is_wildcard(address) ? loopback_of(socket.family).with_port(address.port()) : address;
+  if (!socket.named) {
+    if (const int error = names_.take_any(socket, loopback_of(socket.family))) return fail(error);
+  } else if (is_wildcard(socket.local)) {
+    socket.local = loopback_of(socket.family).with_port(socket.local.port());
+  }
+  socket.state = State::connecting;
+  if (place == SimPlace::here) {
+    const TimePoint now = wires_.now();
+    const bool far = wires_.active();
+    const TimePoint due = far ? now + wires_.round_trip(socket.local, socket.remote) : now;
+    connecting_.push_back({&socket, now, due});
+  }
+  return fail(EINPROGRESS);
+}
+
+void SimSockets::settle() {
+  if (connecting_.empty()) return;
+  for (Attempt& attempt : std::exchange(connecting_, {})) {
+    if (!get_on(attempt)) connecting_.push_back(attempt);
+  }
+}
+
+bool SimSockets::get_on(Attempt& attempt) {
+  SimSocket& socket = *attempt.socket;
+  if (wires_.active() && !answered(attempt)) return socket.state != State::connecting;
+  SimSocket* listener = names_.listener(socket.remote);
+  if (listener && full(*listener)) return false;
+  if (listener) {
+    establish(*listener, socket);
+  } else {
+    fail_connect(socket, ECONNREFUSED);
+  }
+  return true;
+}
+
+bool SimSockets::answered(Attempt& attempt) {
+  SimSocket& socket = *attempt.socket;
+  if (wires_.now() < attempt.due) return false;
+  if (attempt.tries > kSynRetries) {
+    fail_connect(socket, ETIMEDOUT);
+    return false;
+  }
+  if (wires_.between(socket.local, socket.remote, SimWires::Trouble::partition)) {
+    ++attempt.tries;
+    attempt.due = attempt.began + std::chrono::seconds((1 << attempt.tries) - 1);
+    if (attempt.tries <= kSynRetries) {
+      attempt.due += wires_.round_trip(socket.local, socket.remote);
+    }
+    return false;
+  }
+  return !wires_.between(socket.local, socket.remote, SimWires::Trouble::stall);
+}
+
+TimePoint SimSockets::next_connect() const noexcept {
+  TimePoint next = TimePoint::max();
+  for (const Attempt& attempt : connecting_) {
+    // What is due already waits for something else.
+    if (attempt.due > wires_.now()) next = std::min(next, attempt.due);
+  }
+  return next;
+}
+
+void SimSockets::fail_connect(SimSocket& socket, int error) {
+  socket.state = State::fresh;
+  socket.error = error;
+  socket.edge_read();
+  socket.edge_write();
+}
+
+void SimSockets::establish(SimSocket& listener, SimSocket& client) {
+  auto server = make(listener.family);
+  server->state = client.state = State::connected;
+  server->options = listener.options;
+  server->send_size = listener.send_size;
+  server->receive_size = listener.receive_size;
+  const bool mapped = listener.family != client.family;
+  server->local = mapped ? mapped_to_v6(client.remote) : client.remote;
+  server->remote = mapped ? mapped_to_v6(client.local) : client.local;
+  server->accepted = true;
+  server->peer = &client;
+  client.peer = server.get();
+  if (wires_.active() && !client.is_unix()) wires_.join(client, *server);
+  listener.pending.push_back(std::move(server));
+  client.edge_write();
+  listener.edge_read();
+}
+
+}  // namespace ferry::testing

@@ -1,0 +1,182 @@
+#include <ferry/testing/disturbance.h>
+
+#include <ferry/testing/fault_kernel.h>
+#include <ferry/testing/seed.h>
+
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+namespace ferry::testing {
+
+namespace {
+
+using namespace std::chrono_literals;
+using Kind = Disturbance::Kind;
+
+/// Small values as often as big ones: as many between 1 and 10 as between 10 and 100.
+std::uint64_t log_uniform(Seed& lot, std::uint64_t low, std::uint64_t high) {
+  const double share = static_cast<double>(lot.below(1 << 20)) / (1 << 20);
+  const double ratio = static_cast<double>(high) / static_cast<double>(low);
+  return low + static_cast<std::uint64_t>(static_cast<double>(low) * (std::pow(ratio, share) - 1));
+}
+
+Duration some_time(Seed& lot, Duration low, Duration high) {
+  return std::chrono::microseconds(log_uniform(lot, static_cast<std::uint64_t>(low / 1us),
+                                               static_cast<std::uint64_t>(high / 1us)));
+}
+
+SimLink draw_link(Seed& lot) {
+  SimLink link;
+  if (lot.permille(700)) link.latency_min = some_time(lot, 10us, 50ms);
+  if (lot.permille(400)) link.latency_max = link.latency_min + some_time(lot, 10us, 100ms);
+  if (lot.permille(150)) link.bandwidth = log_uniform(lot, 100'000, 100'000'000);
+  switch (lot.below(6)) {
+    case 0: link.pieces = SimLink::Pieces::random; break;
+    case 1: link.pieces = SimLink::Pieces::fixed; break;
+    default: break;
+  }
+  // Byte by byte is dear: piece sizes from 1 byte on are drawn, so it does come up.
+  link.piece_size = log_uniform(lot, 1, 8192);
+  if (lot.permille(500)) {
+    link.loss = static_cast<unsigned>(lot.below(200));
+    link.duplication = static_cast<unsigned>(lot.below(100));
+    link.reorder = static_cast<unsigned>(lot.below(200));
+  }
+  return link;
+}
+
+/// Those that hurt a program most often in real life come up most often.
+constexpr std::array<std::string_view, 24> kCalls = {
+    "accept",      "accept",     "accept",      "connect", "connect",  "recv",
+    "recv",        "recv",       "send",        "send",    "sendmsg",  "sendmsg",
+    "socket",      "socket",     "epoll_ctl",   "bind",    "listen",   "setsockopt",
+    "getsockname", "getsockopt", "getpeername", "pipe2",   "recvmmsg", "sendmmsg"};
+
+Disturbance draw_error(Seed& lot) {
+  Disturbance one{.kind = Kind::error};
+  one.call = kCalls[lot.below(kCalls.size())];
+  const auto errors = FaultKernel::errors_of(one.call);
+  one.error = errors[lot.below(errors.size())];
+  one.after = log_uniform(lot, 1, 60) - 1;
+  one.count = lot.permille(700) ? 1 : lot.between(2, 10);
+  return one;
+}
+
+Disturbance draw_harm(Seed& lot, const Troubles& allowed) {
+  for (;;) {
+    Disturbance one{.after = log_uniform(lot, 1, 600)};
+    const std::size_t which = lot.below(12);
+    if (which < 4 && allowed.calls) return draw_error(lot);
+    if (which == 4 && allowed.calls) {
+      one.kind = Kind::errors;
+      one.count = log_uniform(lot, 2, 100);
+      one.lasts = some_time(lot, 100us, 10s);
+      return one;
+    }
+    if (which < 8 && allowed.network) {
+      one.kind = which == 5 ? Kind::partition : which == 6 ? Kind::cut : Kind::cut_after;
+      if (one.kind == Kind::partition) {
+        one.lasts = some_time(lot, 100us, 100s);
+        one.one_way = lot.permille(400);
+      }
+      if (one.kind == Kind::cut_after) one.count = log_uniform(lot, 1, 20'000) - 1;
+      return one;
+    }
+    if (which < 10 && allowed.descriptors) {
+      one.kind = Kind::descriptors;
+      one.after = log_uniform(lot, 1, 200);
+      one.lasts = some_time(lot, 100us, 5s);
+      return one;
+    }
+    if (which == 10 && allowed.clock) {
+      one.kind = Kind::clock;
+      one.lasts = some_time(lot, 100ms, 10min);
+      return one;
+    }
+    if (!allowed.calls && !allowed.network && !allowed.descriptors && !allowed.clock) {
+      return {.kind = Kind::schedule};
+    }
+  }
+}
+
+std::string milliseconds(Duration time) {
+  std::string text = std::to_string(std::chrono::duration<double, std::milli>(time).count());
+  return text.substr(0, text.find('.') + 4) + " ms";
+}
+
+std::string describe(const SimLink& link) {
+  std::string text = "latency " + milliseconds(link.latency_min);
+  if (link.latency_max > link.latency_min) text += " to " + milliseconds(link.latency_max);
+  if (link.bandwidth) text += ", " + std::to_string(link.bandwidth) + " bytes/s";
+  switch (link.pieces) {
+    case SimLink::Pieces::whole: break;
+    case SimLink::Pieces::single: text += ", byte by byte"; break;
+    default: text += ", in pieces of up to " + std::to_string(link.piece_size) + " bytes";
+  }
+  if (link.loss || link.duplication || link.reorder) {
+    text += "; datagrams lost " + std::to_string(link.loss) + ", doubled " +
+            std::to_string(link.duplication) + ", late " + std::to_string(link.reorder) +
+            " of a thousand";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string Disturbance::to_string() const {
+  const std::string begin = "after " + std::to_string(after) + " calls: ";
+  const std::string span = " for " + milliseconds(lasts);
+  const std::string number = std::to_string(count);
+  switch (kind) {
+    case Kind::schedule: return "any order of what is ready at once";
+    case Kind::link: return describe(link);
+    case Kind::small_pipes: return "a connection holds " + number + " bytes";
+    case Kind::slow_turns: return "a turn takes " + milliseconds(lasts);
+    case Kind::short_counts: return number + " of a thousand counts are short";
+    case Kind::stall: return begin + "nothing arrives" + span;
+    case Kind::partition:
+      return begin + (one_way ? "partition towards the server" : "partition") + span;
+    case Kind::cut: return begin + "all connections are cut";
+    case Kind::cut_after: return "each connection is cut after " + number + " bytes";
+    case Kind::error:
+      return begin + std::string(call) + " fails " + number + " times: " + std::strerror(error);
+    case Kind::errors: return begin + number + " of a thousand calls fail" + span;
+    case Kind::descriptors: return begin + "no more descriptors" + span;
+    case Kind::clock: return begin + "the clock jumps by " + milliseconds(lasts);
+  }
+  return {};
+}
+
+std::vector<Disturbance> draw_disturbances(std::uint64_t seed, const Troubles& allowed) {
+  std::vector<Disturbance> all;
+  Seed schedule(seed, "schedule");
+  if (schedule.permille(500)) all.push_back({.kind = Kind::schedule});
+  if (schedule.permille(80)) {
+    all.push_back({.kind = Kind::slow_turns, .lasts = some_time(schedule, 1us, 2ms)});
+  }
+  Seed net(seed, "net");
+  if (allowed.network && net.permille(600)) {
+    all.push_back({.kind = Kind::link, .link = draw_link(net)});
+  }
+  if (net.permille(300)) {
+    all.push_back({.kind = Kind::small_pipes, .count = log_uniform(net, 512, 64 * 1024)});
+  }
+  if (allowed.network && net.permille(150)) {
+    all.push_back({.kind = Kind::stall,
+                   .after = log_uniform(net, 1, 600),
+                   .lasts = some_time(net, 100us, 800ms)});
+  }
+  Seed fault(seed, "fault");
+  if (allowed.calls && fault.permille(300)) {
+    all.push_back({.kind = Kind::short_counts, .count = log_uniform(fault, 5, 400)});
+  }
+  if (fault.below(3) == 0) return all;
+  for (std::size_t left = log_uniform(fault, 1, 5); left > 0; --left) {
+    all.push_back(draw_harm(fault, allowed));
+  }
+  return all;
+}
+
+}  // namespace ferry::testing

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <ferry/testing/trial.h>
+
+#include <list>
+#include <vector>
+
+namespace ferry::testing {
+
+/// Sees to it that the disturbances of a trial take place, each when the program has made as many
+/// calls as it says.
+class Trial::Disturber {
+ public:
+  Disturber(Trial& trial, std::vector<Disturbance> all);
+  void heal();
+
+ private:
+  void start_at_once(const Disturbance& one);
+  void count_calls();
+  void begin(const Disturbance& one);
+  void forbid_descriptors(Duration time);
+  void blow();
+  template <class Guard>
+  void keep(Guard guard, Duration time);
+
+  Trial& trial_;
+  std::vector<Disturbance> waiting_;  // for their number of calls, the next one last
+  FaultStorm storm_;
+  std::list<FaultGuard> faults_;
+  std::list<SimGuard> troubles_;
+};
+
+}  // namespace ferry::testing

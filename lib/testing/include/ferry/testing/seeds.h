@@ -1,0 +1,91 @@
+#pragma once
+
+#include <ferry/testing/trial.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ferry::testing {
+
+/// A program to be tried in many worlds: it makes its servers and clients on the trial's loop, runs
+/// it, checks what came of it, and takes everything down again.
+struct Scenario {
+  std::string name{};
+  Function<void(Trial&)> play{};
+  /// Called before each run with its seed: for what is outside of the loop, yet not the same each
+  /// time.
+  Function<void(std::uint64_t)> prepare{};
+  Troubles troubles{};
+  TrialOptions options{};
+};
+
+/// What came of one seed.
+struct SeedOutcome {
+  std::vector<std::string> complaints{};
+  std::uint64_t log_hash = 0;
+  std::vector<const char*> states{};  ///< Trial::reached
+};
+
+/// A seed that failed, made as simple as it gets.
+struct SeedFailure {
+  std::string scenario{};
+  std::uint64_t seed = 0;
+  std::vector<std::string> complaints{};  ///< Of the seed as it was drawn.
+  /// Of its disturbances, by number, those without which it fails as well.
+  std::vector<std::size_t> without{};
+  std::vector<Disturbance> disturbances{};  ///< The others.
+
+  /// "--scenario echo --seed 17 --without 0,3"
+  std::string replay() const;
+  /// All of it, in several lines; the last one is the replay.
+  std::string to_string() const;
+};
+
+struct SeedOptions {
+  std::uint64_t first = 1;
+  std::uint64_t count = 1000;
+  /// Run each seed twice, and compare.
+  bool twice = true;
+  /// Try which disturbances a failure needs.
+  bool shrink = true;
+};
+
+struct SeedReport {
+  std::uint64_t seeds = 0;  ///< That ran, up to the first failure.
+  std::optional<SeedFailure> failure{};
+  /// In how many seeds each state was reached.
+  std::map<std::string, std::uint64_t> states{};
+  bool ok() const noexcept { return !failure; }
+};
+
+/// What is out of the ordinary in the scenario's world of that seed, but for those numbers.
+std::vector<Disturbance> disturbances_of(const Scenario& scenario, std::uint64_t seed,
+                                         std::span<const std::size_t> without = {});
+/// Runs the scenario in the world of that seed with these disturbances. An exception out of `play`
+/// is a complaint.
+SeedOutcome play_in(Scenario& scenario, std::uint64_t seed, std::vector<Disturbance> disturbances);
+/// The same with those that were drawn, without those of these numbers.
+SeedOutcome play_seed(Scenario& scenario, std::uint64_t seed,
+                      std::span<const std::size_t> without = {});
+/// The same twice: that the two differ is a complaint.
+SeedOutcome play_seed_twice(Scenario& scenario, std::uint64_t seed,
+                            std::span<const std::size_t> without = {});
+/// Which of the disturbances of a seed that fails can be left out, all together.
+SeedFailure shrink(Scenario& scenario, std::uint64_t seed, std::vector<std::string> complaints);
+
+/// Runs it in the worlds of many seeds, until one fails:
+///
+///     SeedReport report = run_seeds({.name = "greeting", .play = greet});
+///     EXPECT_TRUE(report.ok()) << report.failure->to_string();
+///
+/// A failure names what replays it: `run_seeds(scenario, {.first = 17, .count = 1})`, or
+/// `play_seed`.
+SeedReport run_seeds(Scenario scenario, SeedOptions options = {});
+
+}  // namespace ferry::testing

@@ -1,0 +1,127 @@
+#pragma once
+
+#include <ferry/event_loop.h>
+#include <ferry/testing/disturbance.h>
+#include <ferry/testing/fault_kernel.h>
+#include <ferry/testing/recording_protocol.h>
+#include <ferry/testing/seed.h>
+#include <ferry/testing/sim_kernel.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ferry::testing {
+
+struct TrialOptions {
+  /// On the system's own kernel and clock: of the disturbances only those of calls take place.
+  bool real = false;
+  SimOptions sim{};
+  /// What a Trial::run_until may take. In the simulation it is virtual, and costs nothing.
+  Duration patience = std::chrono::hours(1);
+  Duration real_patience = std::chrono::seconds(20);
+  /// More turns of the loop than this while the clock stands still are a loop that spins.
+  std::uint64_t turns_at_once = 50'000;
+};
+
+/// One run of a program in a world of its own, where some things are out of the ordinary
+/// (Disturbance), and what was wrong with it. Whatever happens: every callback keeps the contract,
+/// what does not arrive is reported to somebody, nothing is left behind, and it comes to an end.
+///
+///     Trial trial(seed, draw_disturbances(seed));
+///     auto server = create_server(trial.loop(), ...);
+///     if (trial.done(server)) ...
+///     EXPECT_EQ(trial.end(), std::vector<std::string>());
+///
+/// `run_seeds` (ferry/testing/seeds.h) does this for many seeds. For the loop's thread.
+class Trial {
+ public:
+  explicit Trial(std::uint64_t seed, std::vector<Disturbance> disturbances = {},
+                 TrialOptions options = {});
+  Trial(const Trial&) = delete;
+  Trial& operator=(const Trial&) = delete;
+  ~Trial();
+
+  EventLoop& loop() noexcept { return *loop_; }
+  FaultKernel& faults() noexcept { return *faults_; }
+  bool simulated() const noexcept { return sim_ != nullptr; }
+  /// Only if `simulated`.
+  SimKernel& sim() noexcept { return *sim_; }
+  /// For what the program draws by lot: another stream for each name.
+  Seed lot(std::string_view name = "app") const noexcept { return Seed(seed_, name); }
+  /// Nothing harmful is in this world: all must work, and nobody be told of an error.
+  bool calm() const noexcept;
+  /// Where the program's server is: "towards the server" is towards there.
+  void set_server(const Address& address) { server_ = address; }
+
+  // -- running the loop
+  /// Runs until that holds. If it does not come to that, it complains and gives false.
+  bool run_until(Function<bool()> condition);
+  bool run_for(Duration time);
+  /// Runs until it is done. False if it failed, which counts as reported, or was cancelled.
+  template <class T>
+  bool done(const Future<T>& future) {
+    if (!run_until([&future] { return future.done(); }) || future.cancelled()) return false;
+    if (!future.exception()) return true;
+    failed(future.exception());
+    return false;
+  }
+  /// Ends all disturbances but those of time, links and schedule; from now on everything must work
+  /// again, for what is new at least.
+  void heal();
+  bool healed() const noexcept { return healed_; }
+
+  // -- what is checked
+  /// A protocol, a RecordingProtocol or derived from one, that is watched over to the end.
+  template <class P = RecordingProtocol, class... Arguments>
+  std::shared_ptr<P> protocol(Arguments&&... arguments) {
+    auto made = std::make_shared<P>(std::forward<Arguments>(arguments)...);
+    records_.emplace_back(made, static_cast<ConnectionRecord*>(made.get()));
+    return made;
+  }
+  /// All of them that were made have been lost.
+  bool all_lost() const noexcept;
+  /// Something is wrong with what is tested.
+  void complain(std::string what);
+  /// Somebody was told of a failure. In a calm world that is wrong.
+  void report(const std::string& what);
+  /// The same of an exception.
+  void failed(std::exception_ptr exception);
+  std::size_t reports() const noexcept { return reports_; }
+  /// Something happened that is rare and must be met now and then; a literal.
+  void reached(const char* state);
+
+  /// Closes the loop, looks whether anything is left, and gives all complaints.
+  std::vector<std::string> end();
+  /// After `end`. The states that were reached, each once.
+  const std::vector<const char*>& states() const noexcept { return states_; }
+  /// A hash of what happened and when: the same for each run of the same world.
+  std::uint64_t log_hash() const noexcept { return log_hash_; }
+
+ private:
+  class Disturber;
+  void check_nothing_left();
+  bool run_simulated(Function<bool()>& condition, TimePoint limit, bool complain_if_late);
+  bool run_real(Function<bool()>& condition, TimePoint limit, bool complain_if_late);
+
+  std::uint64_t seed_;
+  TrialOptions options_;
+  std::unique_ptr<EventLoop> loop_;
+  FaultKernel* faults_ = nullptr;  // the loop owns both
+  SimKernel* sim_ = nullptr;
+  std::unique_ptr<Disturber> disturber_;
+  Address server_;
+  std::vector<std::pair<std::shared_ptr<void>, ConnectionRecord*>> records_;
+  std::vector<std::string> complaints_;
+  std::vector<const char*> states_;
+  std::size_t reports_ = 0;
+  std::uint64_t log_hash_ = 0;
+  bool harmful_ = false;
+  bool healed_ = false;
+  bool stuck_ = false;  // given up: nothing runs any more
+};
+
+}  // namespace ferry::testing

@@ -1,0 +1,204 @@
+#include <ferry/testing/trial.h>
+
+#include "disturber.h"
+
+#include <ferry/timer.h>
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+
+namespace ferry::testing {
+
+using namespace std::chrono_literals;
+using Kind = Disturbance::Kind;
+
+namespace {
+
+constexpr std::size_t kComplaintsKept = 20;
+
+SimOptions changed(SimOptions options, std::uint64_t seed, const std::vector<Disturbance>& all) {
+  options.seed = seed;
+  for (const Disturbance& one : all) {
+    if (one.kind == Kind::schedule) options.permute_schedule = true;
+    if (one.kind == Kind::small_pipes) options.pipe_capacity = one.count;
+  }
+  return options;
+}
+
+}  // namespace
+
+Trial::Trial(std::uint64_t seed, std::vector<Disturbance> disturbances, TrialOptions options)
+    : seed_(seed), options_(std::move(options)) {
+  std::unique_ptr<Kernel> inner;
+  if (options_.real) {
+    inner = make_asio_kernel();
+  } else {
+    auto sim = std::make_unique<SimKernel>(changed(options_.sim, seed, disturbances));
+    sim_ = sim.get();
+    inner = std::move(sim);
+  }
+  for (const Disturbance& one : disturbances) harmful_ = harmful_ || one.harmful();
+  auto kernel = std::make_unique<FaultKernel>(std::move(inner));
+  faults_ = kernel.get();
+  loop_ = std::make_unique<EventLoop>(std::move(kernel));
+  loop_->set_exception_handler(
+      [this](EventLoop&, const ExceptionContext& context) { report(context.to_string()); });
+  disturber_ = std::make_unique<Disturber>(*this, std::move(disturbances));
+}
+
+Trial::~Trial() = default;
+
+bool Trial::calm() const noexcept {
+  return !harmful_ && std::all_of(faults_->injected().begin(), faults_->injected().end(),
+                                  [](const auto& each) { return each.error == 0; });
+}
+
+void Trial::complain(std::string what) {
+  if (complaints_.size() < kComplaintsKept) complaints_.push_back(std::move(what));
+}
+
+void Trial::report(const std::string& what) {
+  ++reports_;
+  if (calm()) complain("reported although nothing went wrong: " + what);
+}
+
+void Trial::failed(std::exception_ptr exception) {
+  try {
+    std::rethrow_exception(std::move(exception));
+  } catch (const std::exception& error) {
+    report(error.what());
+  } catch (...) {
+    report("an exception");
+  }
+}
+
+void Trial::reached(const char* state) {
+  const auto same = [state](const char* each) { return std::strcmp(each, state) == 0; };
+  if (std::none_of(states_.begin(), states_.end(), same)) states_.push_back(state);
+}
+
+bool Trial::all_lost() const noexcept {
+  return std::all_of(records_.begin(), records_.end(), [](const auto& each) {
+    return !each.second->made() || each.second->lost();
+  });
+}
+
+void Trial::heal() {
+  healed_ = true;
+  disturber_->heal();
+}
+
+// -- running
+
+bool Trial::run_until(Function<bool()> condition) {
+  if (stuck_) return false;
+  if (condition()) return true;
+  const TimePoint limit =
+      loop_->time() + (simulated() ? options_.patience : options_.real_patience);
+  return simulated() ? run_simulated(condition, limit, true) : run_real(condition, limit, true);
+}
+
+bool Trial::run_for(Duration time) {
+  if (stuck_) return false;
+  Function<bool()> never = [] { return false; };
+  const TimePoint limit = loop_->time() + time;
+  if (simulated()) {
+    run_simulated(never, limit, false);
+  } else {
+    run_real(never, limit, false);
+  }
+  return !stuck_;
+}
+
+bool Trial::run_simulated(Function<bool()>& condition, TimePoint limit, bool complain_if_late) {
+  bool met = false;
+  TimePoint moment = sim_->now();
+  std::uint64_t turns = 0;
+  const auto over = std::make_shared<bool>(false);  // the kernel may keep what it is to do longer
+  bool late = false;
+  sim_->set_turn_hook([&] {
+    if (met || late || stuck_) return;
+    if ((met = condition())) return loop_->stop();
+    if (std::exchange(moment, sim_->now()) != sim_->now()) turns = 0;
+    if (++turns < options_.turns_at_once) return;
+    stuck_ = true;
+    complain("it spins: " + std::to_string(turns) + " turns at one moment");
+    loop_->stop();
+  });
+  sim_->at(limit, [this, over, &late] {
+    if (*over) return;
+    late = true;
+    loop_->stop();
+  });
+  // The program may stop the loop itself.
+  while (!met && !late && !stuck_) loop_->run_forever();
+  *over = true;
+  sim_->set_turn_hook(nullptr);
+  if (late && complain_if_late && !met) {
+    stuck_ = true;
+    complain("it comes to no end");
+  }
+  return met;
+}
+
+bool Trial::run_real(Function<bool()>& condition, TimePoint limit, bool complain_if_late) {
+  bool met = false;
+  bool late = false;
+  Timer timer(*loop_, [&] {
+    met = condition();
+    late = loop_->time() >= limit;
+    if (met || late) return loop_->stop();
+    timer.set(1ms);
+  });
+  timer.set(Duration::zero());
+  while (!met && !late) loop_->run_forever();
+  if (late && complain_if_late && !met) {
+    stuck_ = true;
+    complain("it comes to no end");
+  }
+  return met;
+}
+
+// -- the end
+
+std::vector<std::string> Trial::end() {
+  if (!stuck_ && !all_lost()) complain("a connection was not lost");
+  log_hash_ = faults_->calls() * 0x9e3779b97f4a7c15 ^
+              static_cast<std::uint64_t>(loop_->time().time_since_epoch().count());
+  loop_->close();
+  for (const auto& [owner, record] : records_) {
+    if (record->error()) report("connection_lost: " + record->error().message());
+    for (const std::string& violation : record->checker().final_violations()) complain(violation);
+  }
+  check_nothing_left();
+  if (sim_) log_hash_ ^= sim_->log_hash();
+  disturber_.reset();
+  loop_.reset();
+  faults_ = nullptr;
+  sim_ = nullptr;
+  return std::move(complaints_);
+}
+
+void Trial::check_nothing_left() {
+  const auto nothing = [this](std::size_t left, const char* what) {
+    if (left != 0) complain(std::to_string(left) + " " + what + " left");
+  };
+  const LoopStats stats = loop_->stats();
+  nothing(stats.ready, "callbacks");
+  nothing(stats.timers, "timers");
+  nothing(stats.watches, "descriptor callbacks");
+  nothing(stats.transports, "transports");
+  nothing(stats.servers, "servers");
+  nothing(stats.operations, "operations");
+  nothing(stats.tasks, "tasks");
+  nothing(stats.jobs, "jobs");
+  if (!sim_) return;
+  const SimStats sim = sim_->stats();
+  nothing(sim.open_sockets, "sockets");
+  nothing(sim.watches, "watches");
+  nothing(sim.names, "names");
+  nothing(static_cast<std::size_t>(sim.bad_descriptors), "calls with a bad descriptor");
+}
+
+}  // namespace ferry::testing

@@ -1,0 +1,136 @@
+#include "carrier.h"
+
+#include "test_certificates.h"
+
+#include <ferry/tls.h>
+
+#include <chrono>
+
+namespace ferry::test {
+
+using namespace std::chrono_literals;
+using testing::Trial;
+
+namespace {
+
+/// One for all connections: to read certificates takes longer than to use them. No session is
+/// resumed, or a world would depend on those before it.
+const std::shared_ptr<TlsContext>& server_side(TlsVersion newest) {
+  static std::shared_ptr<TlsContext> made[2];
+  auto& context = made[newest == TlsVersion::tls1_3];
+  if (context) return context;
+  TlsServerOptions options;
+  options.max_version = newest;
+  options.session_tickets = false;
+  return context = server_context(std::move(options));
+}
+
+const std::shared_ptr<TlsContext>& client_side(TlsVersion newest) {
+  static std::shared_ptr<TlsContext> made[2];
+  auto& context = made[newest == TlsVersion::tls1_3];
+  if (context) return context;
+  TlsClientOptions options;
+  options.max_version = newest;
+  options.session_cache = 0;
+  return context = client_context(std::move(options));
+}
+
+TlsVersion newest(Carrier carrier) {
+  return carrier == Carrier::tls12 ? TlsVersion::tls1_2 : TlsVersion::tls1_3;
+}
+
+bool on_unix(Carrier carrier) {
+  return carrier == Carrier::unix_socket || carrier == Carrier::tls_unix;
+}
+
+}  // namespace
+
+const char* to_string(Carrier carrier) {
+  switch (carrier) {
+    case Carrier::tcp: return "tcp";
+    case Carrier::unix_socket: return "unix";
+    case Carrier::tls: return "tls";
+    case Carrier::tls12: return "tls-1.2";
+    case Carrier::tls_unix: return "tls-unix";
+  }
+  return "";
+}
+
+bool encrypted(Carrier carrier) {
+  return carrier != Carrier::tcp && carrier != Carrier::unix_socket;
+}
+
+bool half_closes(Carrier carrier) {
+  return !encrypted(carrier);
+}
+
+ProtocolWrap server_wrap(Carrier carrier) {
+  return encrypted(carrier) ? tls_server(server_side(newest(carrier))) : ProtocolWrap();
+}
+
+ProtocolWrap client_wrap(Carrier carrier) {
+  if (!encrypted(carrier)) return {};
+  TlsOptions options;
+  options.server_hostname = "localhost";
+  return tls_client(client_side(newest(carrier)), std::move(options));
+}
+
+std::shared_ptr<Server> serve(Trial& trial, Carrier carrier, ProtocolFactory factory,
+                              ListenOptions options) {
+  if (!options.wrap) options.wrap = server_wrap(carrier);
+  Future<std::shared_ptr<Server>> starting = [&] {
+    if (!on_unix(carrier)) {
+      options.hosts = {"127.0.0.1"};
+      return create_server(trial.loop(), std::move(factory), std::move(options));
+    }
+    static std::uint64_t number = 0;  // a name for each, so that worlds do not meet
+    UnixListenOptions local;
+    local.path = "@ferry-sim-" + std::to_string(trial.simulated() ? 0 : ++number) +
+                 std::to_string(trial.loop().stats().servers);
+    local.backlog = options.backlog;
+    local.start_serving = options.start_serving;
+    local.max_connections = options.max_connections;
+    local.wrap = std::move(options.wrap);
+    local.gate = std::move(options.gate);
+    return create_unix_server(trial.loop(), std::move(factory), std::move(local));
+  }();
+  if (!trial.done(starting)) return nullptr;
+  const std::shared_ptr<Server> server = starting.result();
+  const std::vector<Address> listening = server->sockets();
+  if (!listening.empty()) trial.set_server(listening.front());
+  return server;
+}
+
+Future<Connection<>> connect(Trial& trial, Carrier carrier, const Server& server,
+                             ProtocolFactory factory, ConnectOptions options) {
+  const std::vector<Address> listening = server.sockets();
+  if (!options.wrap) options.wrap = client_wrap(carrier);
+  if (!on_unix(carrier)) {
+    options.host = "127.0.0.1";
+    options.port = listening.empty() ? std::uint16_t{1} : listening.front().port();
+    return create_connection(trial.loop(), std::move(factory), std::move(options));
+  }
+  UnixConnectOptions local;
+  local.path = listening.empty() ? "@ferry-sim-nobody" : listening.front().path();
+  local.timeout = options.timeout;
+  local.wrap = std::move(options.wrap);
+  return create_unix_connection(trial.loop(), std::move(factory), std::move(local));
+}
+
+void shut_down(Trial& trial, const std::shared_ptr<Server>& server) {
+  server->close();
+  trial.done(server->drain(10s));
+  trial.run_until([&trial] { return trial.all_lost(); });
+}
+
+void add(std::vector<testing::Scenario>& all, const std::string& name,
+         std::span<const Carrier> carriers, void (*play)(Trial&, Carrier),
+         testing::Troubles troubles) {
+  for (const Carrier carrier : carriers) {
+    all.push_back({.name = name + "-" + to_string(carrier),
+                   .play = [play, carrier](Trial& trial) { play(trial, carrier); },
+                   .troubles = troubles});
+  }
+}
+
+}  // namespace ferry::test

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <ferry/connect.h>
+#include <ferry/server.h>
+#include <ferry/testing/seeds.h>
+
+#include <memory>
+#include <span>
+#include <string>
+
+namespace ferry::test {
+
+/// What a scenario's connections run over.
+enum class Carrier { tcp, unix_socket, tls, tls12, tls_unix };
+inline constexpr Carrier kPlain[] = {Carrier::tcp, Carrier::unix_socket};
+inline constexpr Carrier kEncrypted[] = {Carrier::tls, Carrier::tls12, Carrier::tls_unix};
+inline constexpr Carrier kAll[] = {Carrier::tcp, Carrier::unix_socket, Carrier::tls,
+                                   Carrier::tls12, Carrier::tls_unix};
+const char* to_string(Carrier carrier);
+bool encrypted(Carrier carrier);
+/// Whether one direction can end before the other: TLS ends both.
+bool half_closes(Carrier carrier);
+
+/// The wraps of that carrier, for scenarios that make their connections themselves.
+ProtocolWrap server_wrap(Carrier carrier);
+ProtocolWrap client_wrap(Carrier carrier);
+
+/// A server of the trial's; null if none came about (which has been reported then). Tells the
+/// trial where it is. Of `options` what goes for this carrier.
+std::shared_ptr<Server> serve(testing::Trial& trial, Carrier carrier, ProtocolFactory factory,
+                              ListenOptions options = {});
+/// Connects to it.
+Future<Connection<>> connect(testing::Trial& trial, Carrier carrier, const Server& server,
+                             ProtocolFactory factory, ConnectOptions options = {});
+/// Closes it, and waits until all its connections are gone; those that are still there after ten
+/// seconds are aborted.
+void shut_down(testing::Trial& trial, const std::shared_ptr<Server>& server);
+
+/// One scenario for each of the carriers: "echo over tls".
+void add(std::vector<testing::Scenario>& all, const std::string& name,
+         std::span<const Carrier> carriers, void (*play)(testing::Trial&, Carrier),
+         testing::Troubles troubles = {});
+
+}  // namespace ferry::test

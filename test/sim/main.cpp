@@ -1,0 +1,287 @@
+// sim: runs the scenarios in the worlds of many seeds, each in a deterministic simulation.
+//
+//     sim --seeds 20000 --rare            all scenarios in turn; every rare state must be met
+//     sim --scenario echo-tcp --seed 17   one world again
+//
+// A crash or a hang is a failure as any other: the seeds run in processes of their own.
+
+#include "scenarios.h"
+#include "worker.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace {
+
+using ferry::test::Job;
+using ferry::test::Progress;
+using ferry::testing::Scenario;
+
+constexpr const char kUsage[] =
+    "usage: sim [--seeds N] [--first N] [--seed N] [--scenario NAME] [--without N,N...]\n"
+    "           [--jobs N] [--until-failure] [--failures N] [--rare] [--once] [--no-shrink]\n"
+    "           [--real] [--storm PERMILLE] [--seconds N] [--list] [--times]\n";
+
+struct Arguments {
+  Job job;
+  std::size_t jobs = std::max(1u, std::thread::hardware_concurrency());
+  std::size_t failures = 5;  // then it is enough
+  bool rare = false;
+  bool list = false;
+  bool times = false;
+};
+
+std::vector<std::size_t> numbers(const std::string& text) {
+  std::vector<std::size_t> all;
+  for (std::size_t at = 0; at < text.size();) {
+    std::size_t used = 0;
+    all.push_back(std::stoul(text.substr(at), &used));
+    at += used + 1;
+  }
+  return all;
+}
+
+Arguments parse(const std::vector<std::string>& words) {
+  Arguments arguments;
+  Job& job = arguments.job;
+  for (std::size_t at = 0; at < words.size(); ++at) {
+    const std::string& word = words[at];
+    const auto value = [&]() -> const std::string& {
+      if (++at >= words.size()) throw std::invalid_argument(word + " wants a value");
+      return words[at];
+    };
+    const auto number = [&] { return std::stoull(value()); };
+    if (word == "--seeds") {
+      job.seeds = number();
+    } else if (word == "--first") {
+      job.first = number();
+    } else if (word == "--seed") {
+      job.first = number();
+      job.seeds = 1;
+    } else if (word == "--scenario") {
+      job.only = value();
+    } else if (word == "--without") {
+      job.without = numbers(value());
+    } else if (word == "--jobs") {
+      arguments.jobs = std::max<std::size_t>(1, number());
+    } else if (word == "--until-failure") {
+      arguments.failures = 1;
+      job.shrink = false;
+    } else if (word == "--failures") {
+      arguments.failures = number();
+    } else if (word == "--rare") {
+      arguments.rare = true;
+    } else if (word == "--once") {
+      job.twice = false;
+    } else if (word == "--no-shrink") {
+      job.shrink = false;
+    } else if (word == "--real") {
+      job.real = true;
+    } else if (word == "--storm") {
+      job.storm = static_cast<unsigned>(number());
+    } else if (word == "--seconds") {
+      job.seconds = number();
+    } else if (word == "--list") {
+      arguments.list = true;
+    } else if (word == "--times") {
+      arguments.times = true;
+    } else {
+      throw std::invalid_argument("what is " + word + "?");
+    }
+  }
+  return arguments;
+}
+
+/// A process that works off its share of the seeds, and is replaced if it dies.
+class Worker {
+ public:
+  Worker(const Job& job, std::uint64_t begin, std::uint64_t stride)
+      : job_(job), next_(begin), stride_(stride) {
+    void* memory = mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::runtime_error("mmap failed");
+    progress_ = new (memory) Progress;
+  }
+  Worker(Worker&& other) noexcept = default;
+  Worker& operator=(Worker&&) = delete;
+
+  Progress& progress() const { return *progress_; }
+  pid_t pid() const { return pid_; }
+
+  void start() {
+    std::fflush(nullptr);
+    pid_ = fork();
+    if (pid_ < 0) throw std::runtime_error("fork failed");
+    if (pid_ != 0) return;
+    int code = 0;
+    try {
+      ferry::test::work(job_, next_, stride_, *progress_);
+    } catch (const std::exception& error) {
+      progress_->fail(progress_->index, error.what());
+      code = 2;
+    }
+    std::fflush(nullptr);
+    _exit(code);  // what the library keeps for a thread's life is not to be looked at
+  }
+
+  /// What went wrong, after the process has ended; empty: nothing, it has done its share.
+  std::string ended(int status, const std::vector<Scenario>& all) {
+    pid_ = 0;
+    const std::uint64_t index = progress_->failed ? progress_->failed_at : progress_->index;
+    const bool failed = progress_->failed.exchange(false);
+    next_ = index + stride_;
+    if (failed) return progress_->text.data();
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+    ++progress_->done;
+    const std::size_t which = ferry::test::scenario_of(job_, all, index);
+    std::string how = "exit code " + std::to_string(WEXITSTATUS(status));
+    if (WIFSIGNALED(status)) {
+      how = WTERMSIG(status) == SIGPROF ? "it hangs" : strsignal(WTERMSIG(status));
+    }
+    return "scenario " + all[which].name + ", seed " + std::to_string(job_.first + index) +
+           ":\n  " + how + "\nreplay: --scenario " + all[which].name + " --seed " +
+           std::to_string(job_.first + index);
+  }
+  std::uint64_t failed_index() const { return next_ - stride_; }
+  bool more() const { return next_ < job_.seeds; }
+
+ private:
+  const Job& job_;
+  std::uint64_t next_;
+  std::uint64_t stride_;
+  Progress* progress_ = nullptr;
+  pid_t pid_ = 0;
+};
+
+struct Result {
+  std::uint64_t done = 0;
+  std::size_t failures = 0;
+};
+
+Result run(const Arguments& arguments, const std::vector<Scenario>& all,
+           std::vector<Worker>& workers) {
+  Result result;
+  for (Worker& worker : workers) worker.start();
+  for (std::size_t running = workers.size(); running > 0;) {
+    int status = 0;
+    const pid_t pid = wait(&status);
+    if (pid < 0) break;
+    const auto worker = std::find_if(workers.begin(), workers.end(),
+                                     [pid](const Worker& each) { return each.pid() == pid; });
+    if (worker == workers.end()) continue;
+    --running;
+    const std::string wrong = worker->ended(status, all);
+    if (wrong.empty()) continue;
+    ++result.failures;
+    std::printf("%s\n\n", wrong.c_str());
+    if (arguments.failures == 1) {
+      const std::size_t first = wrong.find('\n');
+      const std::size_t second = wrong.find('\n', first + 1);
+      std::printf("found after %llu seeds: %s%s\n",
+                  static_cast<unsigned long long>(worker->failed_index() + 1),
+                  wrong.substr(0, first).c_str(),
+                  wrong.substr(first + 1, second - first - 1).c_str());
+    }
+    if (result.failures < arguments.failures && worker->more()) {
+      worker->start();
+      ++running;
+    }
+    if (result.failures < arguments.failures) continue;
+    for (Worker& each : workers) {
+      if (each.pid() != 0) kill(each.pid(), SIGKILL);
+    }
+  }
+  for (const Worker& each : workers) result.done += each.progress().done;
+  return result;
+}
+
+template <class Member>
+std::uint64_t sum(const std::vector<Worker>& workers, Member member) {
+  std::uint64_t total = 0;
+  for (const Worker& each : workers) total += member(each.progress());
+  return total;
+}
+
+/// How many states were met too seldom: at least once in a thousand seeds is asked for.
+std::size_t report_states(const std::vector<Worker>& workers, std::uint64_t seeds) {
+  const std::vector<const char*> names = ferry::test::rare_states();
+  std::size_t seldom = 0;
+  std::printf("state reached in so many of %llu seeds:\n", static_cast<unsigned long long>(seeds));
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const auto times = sum(workers, [i](Progress& each) { return each.states[i].load(); });
+    const bool enough = times * 1000 >= seeds;
+    seldom += enough ? 0 : 1;
+    std::printf("  %8llu  %s%s\n", static_cast<unsigned long long>(times), names[i],
+                enough ? "" : "   TOO SELDOM");
+  }
+  return seldom;
+}
+
+void report_times(const std::vector<Worker>& workers, const std::vector<Scenario>& all,
+                  bool twice) {
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto runs = sum(workers, [i](Progress& each) { return each.runs[i].load(); });
+    const auto time = sum(workers, [i](Progress& each) { return each.nanoseconds[i].load(); });
+    if (runs == 0) continue;
+    std::printf("  %8.3f ms  %s\n",
+                static_cast<double>(time) / 1e6 / static_cast<double>(runs) / (twice ? 2 : 1),
+                all[i].name.c_str());
+  }
+}
+
+int sim(const Arguments& arguments) {
+  const std::vector<Scenario> all = ferry::test::scenarios();
+  if (arguments.list) {
+    for (const Scenario& each : all) std::printf("%s\n", each.name.c_str());
+    return 0;
+  }
+  ferry::test::scenario_of(arguments.job, all, 0);  // throws if there is no such
+  const auto count = std::min<std::uint64_t>(arguments.jobs, arguments.job.seeds);
+  std::vector<Worker> workers;
+  for (std::uint64_t i = 0; i < count; ++i) workers.emplace_back(arguments.job, i, count);
+  timespec began{};
+  clock_gettime(CLOCK_MONOTONIC, &began);
+  const Result result = run(arguments, all, workers);
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  const double seconds = static_cast<double>(now.tv_sec - began.tv_sec) +
+                         static_cast<double>(now.tv_nsec - began.tv_nsec) * 1e-9;
+  const std::size_t seldom = arguments.rare ? report_states(workers, result.done) : 0;
+  const bool twice = arguments.job.twice && !arguments.job.real && arguments.job.storm == 0;
+  if (arguments.times) report_times(workers, all, twice);
+  const auto cpu = sum(workers, [](Progress& each) {
+    std::uint64_t total = 0;
+    for (const auto& one : each.nanoseconds) total += one;
+    return total;
+  });
+  std::printf("%llu seeds of %zu scenarios%s in %.1f s, %.3f ms of processor time a run; "
+              "%zu failed, %zu states too seldom\n",
+              static_cast<unsigned long long>(result.done),
+              arguments.job.only.empty() ? all.size() : 1, twice ? ", each twice," : "", seconds,
+              static_cast<double>(cpu) / 1e6 /
+                  static_cast<double>(std::max<std::uint64_t>(result.done, 1) * (twice ? 2 : 1)),
+              result.failures, seldom);
+  return result.failures == 0 && seldom == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  try {
+    return sim(parse(std::vector<std::string>(words + 1, words + count)));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "sim: %s\n%s", error.what(), kUsage);
+    return 2;
+  }
+}

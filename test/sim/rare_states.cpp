@@ -1,0 +1,13 @@
+#include "scenarios.h"
+
+namespace ferry::test {
+
+std::vector<const char*> rare_states() {
+  return {
+      "paused while writing",
+      "close while paused",
+      "lost while paused",
+  };
+}
+
+}  // namespace ferry::test

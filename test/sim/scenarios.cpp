@@ -1,0 +1,11 @@
+#include "scenarios.h"
+
+namespace ferry::test {
+
+std::vector<testing::Scenario> scenarios() {
+  std::vector<testing::Scenario> all;
+  add_echo_scenarios(all);
+  return all;
+}
+
+}  // namespace ferry::test

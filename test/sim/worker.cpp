@@ -1,0 +1,112 @@
+#include "worker.h"
+
+#include "scenarios.h"
+#include "sim_random.h"
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+#include <stdexcept>
+
+#include <sys/time.h>
+
+namespace ferry::test {
+
+using testing::Disturbance;
+using testing::Scenario;
+using testing::SeedOutcome;
+
+namespace {
+
+/// One that takes longer hangs: its process is ended by SIGPROF.
+constexpr int kSecondsASeed = 30;
+
+void limit_cpu_time() {
+  itimerval limit{};
+  limit.it_value.tv_sec = kSecondsASeed;
+  setitimer(ITIMER_PROF, &limit, nullptr);
+}
+
+std::uint64_t cpu_time() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+std::size_t number_of(const std::vector<const char*>& states, const char* state) {
+  const auto place = std::find_if(states.begin(), states.end(), [state](const char* each) {
+    return std::strcmp(each, state) == 0;
+  });
+  if (place == states.end()) {
+    throw std::logic_error("no rare state is called '" + std::string(state) + "'");
+  }
+  return static_cast<std::size_t>(place - states.begin());
+}
+
+SeedOutcome play_in_storm(Scenario& scenario, std::uint64_t seed, unsigned errors) {
+  const Disturbance storm{.kind = Disturbance::Kind::errors, .count = errors};
+  const Disturbance cuts{.kind = Disturbance::Kind::short_counts, .count = 300};
+  return testing::play_in(scenario, seed, {storm, cuts});
+}
+
+}  // namespace
+
+void Progress::fail(std::uint64_t at, const std::string& what) {
+  const std::size_t size = std::min(what.size(), kMaxText - 1);
+  std::memcpy(text.data(), what.data(), size);
+  text[size] = '\0';
+  failed_at = at;
+  failed = true;
+}
+
+std::size_t scenario_of(const Job& job, const std::vector<Scenario>& all, std::uint64_t index) {
+  if (job.only.empty()) return static_cast<std::size_t>((job.first + index) % all.size());
+  const auto place = std::find_if(all.begin(), all.end(),
+                                  [&job](const Scenario& each) { return each.name == job.only; });
+  if (place == all.end()) throw std::invalid_argument("no scenario is called '" + job.only + "'");
+  return static_cast<std::size_t>(place - all.begin());
+}
+
+void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& progress) {
+  std::vector<Scenario> all = scenarios();
+  const std::vector<const char*> states = rare_states();
+  const std::time_t end = std::time(nullptr) + static_cast<std::time_t>(job.seconds);
+  for (std::uint64_t index = begin; index < job.seeds; index += stride) {
+    if (job.seconds != 0 && std::time(nullptr) >= end) return;
+    const std::uint64_t seed = job.first + index;
+    const std::size_t which = scenario_of(job, all, index);
+    Scenario& scenario = all[which];
+    scenario.options.real = job.real;
+    scenario.prepare = seed_openssl;
+    progress.index = index;
+    limit_cpu_time();
+    const std::uint64_t before = cpu_time();
+    SeedOutcome outcome;
+    if (job.storm != 0) {
+      outcome = play_in_storm(scenario, seed, job.storm);
+    } else if (job.twice && !job.real) {
+      outcome = testing::play_seed_twice(scenario, seed, job.without);
+    } else {
+      outcome = testing::play_seed(scenario, seed, job.without);
+    }
+    progress.nanoseconds[which] += cpu_time() - before;
+    ++progress.runs[which];
+    for (const char* state : outcome.states) ++progress.states[number_of(states, state)];
+    ++progress.done;
+    if (outcome.complaints.empty()) continue;
+    testing::SeedFailure failure{.scenario = scenario.name,
+                                 .seed = seed,
+                                 .complaints = outcome.complaints,
+                                 .without = job.without,
+                                 .disturbances = {}};
+    if (job.shrink && !job.real && job.storm == 0 && job.without.empty()) {
+      failure = testing::shrink(scenario, seed, std::move(outcome.complaints));
+    } else if (job.storm == 0) {
+      failure.disturbances = testing::disturbances_of(scenario, seed, job.without);
+    }
+    return progress.fail(index, failure.to_string());
+  }
+}
+
+}  // namespace ferry::test

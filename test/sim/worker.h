@@ -1,0 +1,55 @@
+#pragma once
+
+#include <ferry/testing/seeds.h>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace ferry::test {
+
+/// What is to be run.
+struct Job {
+  std::uint64_t seeds = 1000;
+  std::uint64_t first = 1;
+  std::string only{};  ///< A scenario's name; empty: all, in turn.
+  std::vector<std::size_t> without{};
+  bool twice = true;
+  bool shrink = true;
+  bool real = false;          ///< On the system's own kernel.
+  unsigned storm = 0;         ///< Of a thousand calls so many fail, in place of what is drawn.
+  std::uint64_t seconds = 0;  ///< Then it is over, if not before; 0: no limit.
+};
+
+/// What a worker and who watches it share: in memory of both, so that it outlives a crash.
+struct Progress {
+  static constexpr std::size_t kMaxStates = 512;
+  static constexpr std::size_t kMaxScenarios = 512;
+  static constexpr std::size_t kMaxText = 32 * 1024;
+
+  std::atomic<std::uint64_t> index{0};  ///< Of the seed under way, from 0.
+  std::atomic<std::uint64_t> done{0};   ///< Seeds.
+  std::atomic<std::uint64_t> failed_at{0};
+  std::atomic<bool> failed{false};
+  std::array<std::atomic<std::uint64_t>, kMaxStates> states{};
+  std::array<std::atomic<std::uint64_t>, kMaxScenarios> nanoseconds{};  ///< CPU time by scenario.
+  std::array<std::atomic<std::uint64_t>, kMaxScenarios> runs{};
+  std::array<char, kMaxText> text{};  ///< What failed.
+
+  void fail(std::uint64_t at, const std::string& what);
+};
+
+/// Runs every `stride`-th seed from the `begin`-th on; gives up at the first failure. For a process
+/// of its own.
+void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& progress);
+
+/// Which of the scenarios the seed at that place is for.
+std::size_t scenario_of(const Job& job, const std::vector<testing::Scenario>& all,
+                        std::uint64_t index);
+
+}  // namespace ferry::test

@@ -184,16 +184,18 @@ void FaultKernel::made_up(int fd, Direction direction) {
 template <class Call>
 IoResult FaultKernel::plain(std::string_view name, int fd, Call call) {
   const Verdict verdict = judge(name, fd);
-  return verdict.harmed() ? failure(verdict.error) : call();
+  return told(name, fd, verdict.harmed() ? failure(verdict.error) : call());
 }
 
 FdWatchPtr FaultKernel::watch(int fd, FdWatch::Listener& listener, std::error_code& error) {
   const Verdict verdict = judge("epoll_ctl", fd);
   if (verdict.harmed()) {
     error = {verdict.error, std::system_category()};
+    told("epoll_ctl", fd, failure(verdict.error));
     return nullptr;
   }
   FdWatchPtr below = inner().watch(fd, listener, error);
+  told("epoll_ctl", fd, below ? IoResult{} : failure(error.value()));
   return below ? FdWatchPtr(new Watch(*this, fd, std::move(below))) : nullptr;
 }
 
@@ -208,9 +210,9 @@ IoResult FaultKernel::listen(int fd, int backlog) {
 }
 IoResult FaultKernel::accept(int fd, Address& peer) {
   const Verdict verdict = judge("accept", fd);
-  if (!verdict.harmed()) return inner().accept(fd, peer);
+  if (!verdict.harmed()) return told("accept", fd, inner().accept(fd, peer));
   made_up(fd, Direction::read);
-  return failure(verdict.error);
+  return told("accept", fd, failure(verdict.error));
 }
 IoResult FaultKernel::connect(int fd, const Address& address) {
   return plain("connect", fd, [&] { return inner().connect(fd, address); });
@@ -218,24 +220,22 @@ IoResult FaultKernel::connect(int fd, const Address& address) {
 
 IoResult FaultKernel::recv(int fd, MutableBytes into) {
   const Verdict verdict = judge("recv", fd, into.size());
-  if (!verdict.harmed() && !verdict.cut()) return inner().recv(fd, into);
-  made_up(fd, Direction::read);
-  if (verdict.harmed()) return failure(verdict.error);
-  return inner().recv(fd, into.first(std::min(verdict.most, into.size())));
+  if (verdict.harmed() || verdict.cut()) made_up(fd, Direction::read);
+  if (verdict.harmed()) return told("recv", fd, failure(verdict.error));
+  return told("recv", fd, inner().recv(fd, into.first(std::min(verdict.most, into.size()))));
 }
 IoResult FaultKernel::read(int fd, MutableBytes into) {
   const Verdict verdict = judge("read", fd, into.size());
-  if (!verdict.harmed() && !verdict.cut()) return inner().read(fd, into);
-  made_up(fd, Direction::read);
-  if (verdict.harmed()) return failure(verdict.error);
-  return inner().read(fd, into.first(std::min(verdict.most, into.size())));
+  if (verdict.harmed() || verdict.cut()) made_up(fd, Direction::read);
+  if (verdict.harmed()) return told("read", fd, failure(verdict.error));
+  return told("read", fd, inner().read(fd, into.first(std::min(verdict.most, into.size()))));
 }
 
 IoResult FaultKernel::send(int fd, BytesView bytes) {
   const Verdict verdict = judge("send", fd, bytes.size());
-  if (!verdict.harmed() && !verdict.cut()) return inner().send(fd, bytes);
-  made_up(fd, Direction::write);
-  return verdict.harmed() ? failure(verdict.error) : inner().send(fd, bytes.first(verdict.most));
+  if (verdict.harmed() || verdict.cut()) made_up(fd, Direction::write);
+  if (verdict.harmed()) return told("send", fd, failure(verdict.error));
+  return told("send", fd, inner().send(fd, bytes.first(verdict.most)));
 }
 IoResult FaultKernel::send_pieces(int fd, std::span<const BytesView> pieces) {
   return write_some("sendmsg", fd, pieces, &Kernel::send_pieces);
@@ -248,14 +248,17 @@ IoResult FaultKernel::write_some(std::string_view name, int fd, std::span<const 
   std::size_t size = 0;
   for (const BytesView piece : pieces) size += piece.size();
   const Verdict verdict = judge(name, fd, size);
-  if (!verdict.harmed() && !verdict.cut()) return (inner().*write)(fd, pieces);
+  if (!verdict.harmed() && !verdict.cut()) return told(name, fd, (inner().*write)(fd, pieces));
   made_up(fd, Direction::write);
-  if (verdict.harmed()) return failure(verdict.error);
-  return (inner().*write)(fd, cut(pieces, verdict.most));
+  if (verdict.harmed()) return told(name, fd, failure(verdict.error));
+  return told(name, fd, (inner().*write)(fd, cut(pieces, verdict.most)));
 }
 
 IoResult FaultKernel::shutdown(int fd, int how) {
   return plain("shutdown", fd, [&] { return inner().shutdown(fd, how); });
+}
+IoResult FaultKernel::close(int fd) noexcept {
+  return told("close", fd, inner().close(fd));
 }
 IoResult FaultKernel::local_address(int fd, Address& address) {
   return plain("getsockname", fd, [&] { return inner().local_address(fd, address); });
@@ -270,7 +273,11 @@ IoResult FaultKernel::get_option(int fd, int level, int name, int& value) {
   return plain("getsockopt", fd, [&] { return inner().get_option(fd, level, name, value); });
 }
 IoResult FaultKernel::pipe(int& read_end, int& write_end) {
-  return plain("pipe2", -1, [&] { return inner().pipe(read_end, write_end); });
+  const Verdict verdict = judge("pipe2", -1);
+  const IoResult made =
+      verdict.harmed() ? failure(verdict.error) : inner().pipe(read_end, write_end);
+  told("pipe2", made.ok() ? read_end : -1, made);
+  return made.ok() ? told("pipe2", write_end, made) : made;
 }
 IoResult FaultKernel::set_pipe_size(int fd, std::size_t bytes) {
   return plain("fcntl", fd, [&] { return inner().set_pipe_size(fd, bytes); });
@@ -286,27 +293,29 @@ IoResult FaultKernel::set_membership(int fd, const Address& group, unsigned inte
 IoResult FaultKernel::splice_in(int socket, int pipe, std::size_t count) {
   const Verdict verdict = judge("splice", socket, count);
   if (verdict.harmed() || verdict.cut()) made_up(socket, Direction::read);
-  if (verdict.harmed()) return failure(verdict.error);
-  return inner().splice_in(socket, pipe, std::min(count, verdict.most));
+  if (verdict.harmed()) return told("splice", socket, failure(verdict.error));
+  return told("splice", socket, inner().splice_in(socket, pipe, std::min(count, verdict.most)));
 }
 IoResult FaultKernel::splice_out(int pipe, int socket, std::size_t count) {
   const Verdict verdict = judge("splice", socket, count);
   if (verdict.harmed() || verdict.cut()) made_up(socket, Direction::write);
-  if (verdict.harmed()) return failure(verdict.error);
-  return inner().splice_out(pipe, socket, std::min(count, verdict.most));
+  if (verdict.harmed()) return told("splice", socket, failure(verdict.error));
+  return told("splice", socket, inner().splice_out(pipe, socket, std::min(count, verdict.most)));
 }
 
 IoResult FaultKernel::recv_datagrams(int fd, std::span<IncomingDatagram> into) {
   const Verdict verdict = judge("recvmmsg", fd, into.size());
   if (verdict.harmed() || verdict.cut()) made_up(fd, Direction::read);
-  if (verdict.harmed()) return failure(verdict.error);
-  return inner().recv_datagrams(fd, into.first(std::min(into.size(), verdict.most)));
+  if (verdict.harmed()) return told("recvmmsg", fd, failure(verdict.error));
+  return told("recvmmsg", fd,
+              inner().recv_datagrams(fd, into.first(std::min(into.size(), verdict.most))));
 }
 IoResult FaultKernel::send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) {
   const Verdict verdict = judge("sendmmsg", fd, datagrams.size());
   if (verdict.harmed() || verdict.cut()) made_up(fd, Direction::write);
-  if (verdict.harmed()) return failure(verdict.error);
-  return inner().send_datagrams(fd, datagrams.first(std::min(datagrams.size(), verdict.most)));
+  if (verdict.harmed()) return told("sendmmsg", fd, failure(verdict.error));
+  const auto some = datagrams.first(std::min(datagrams.size(), verdict.most));
+  return told("sendmmsg", fd, inner().send_datagrams(fd, some));
 }
 
 }  // namespace ferry::testing

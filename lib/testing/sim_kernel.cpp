@@ -1,5 +1,6 @@
 #include <ferry/testing/sim_kernel.h>
 
+#include "sim_agenda.h"
 #include "sim_sockets.h"
 #include "sim_turns.h"
 #include "sim_watch.h"
@@ -17,12 +18,14 @@ SimKernel::SimKernel(SimOptions options)
     : turns_(std::make_unique<SimTurns>(options.start)),
       wires_(std::make_unique<SimWires>(*turns_, options.seed)),
       network_(std::make_unique<SimNetwork>(*wires_)),
-      sockets_(std::make_unique<SimSockets>(options, *wires_)) {
+      sockets_(std::make_unique<SimSockets>(options, *wires_)),
+      world_(std::make_unique<SimAgenda>()) {
   turns_->set_settle([this] {
+    world_->run_due(turns_->now());
     if (wires_->active()) wires_->settle();
     sockets_->settle();
-    if (!wires_->active()) return TimePoint::max();
-    return std::min(wires_->next(), sockets_->next_connect());
+    if (!wires_->active()) return world_->next();
+    return std::min({world_->next(), wires_->next(), sockets_->next_connect()});
   });
   if (options.permute_schedule) turns_->permute(Seed(options.seed, "schedule"));
 }
@@ -37,6 +40,12 @@ std::unique_ptr<Kernel> make_sim_kernel(SimOptions options) {
 
 void SimKernel::advance(Duration time) {
   turns_->advance(time);
+}
+void SimKernel::at(TimePoint when, Function<void()> what) {
+  world_->add(when, std::move(what));
+}
+void SimKernel::set_stuck(Function<bool()> stuck) {
+  turns_->set_stuck(std::move(stuck));
 }
 void SimKernel::set_turn_cost(Duration cost) {
   turns_->set_turn_cost(cost);

@@ -76,11 +76,13 @@ void SimTurns::look(bool may_wait) {
   ++turn_count_;
   now_ += turn_cost_;
   const std::uint64_t before = queued_;
+  bool asked = false;
   for (;;) {
     if (settle_) next_arrival_ = settle_();
     queue_ready();
-    if (queued_ != before || !may_wait) return;
-    wait_or_jump();
+    // What settled may have stopped the run.
+    if (queued_ != before || !may_wait || stop_at_) return;
+    wait_or_jump(asked);
   }
 }
 
@@ -116,11 +118,16 @@ void SimTurns::queue_ready() {
   if (woken) request_drain();
 }
 
-void SimTurns::wait_or_jump() {
+void SimTurns::wait_or_jump(bool& asked) {
   const auto something = [this] { return outside_->any(); };
   if (next_arrival_ <= now_) return;  // it comes piece by piece, each in a look of its own
   // An arrival waits for nobody: it is no time limit that busy threads could miss.
   const bool arrival = next_arrival_ != TimePoint::max() && (!timer_ || next_arrival_ < *timer_);
+  if (!timer_ && !arrival && stuck_ && !asked && !outside_->pending()) {
+    asked = true;
+    if (!stuck_()) stop();
+    return;
+  }
   const Duration patience = patience_ && timer_ && !arrival ? patience_() : Duration::zero();
   {
     std::unique_lock lock(outside_->mutex);

@@ -37,6 +37,7 @@ class SimTurns {
   void permute(Seed seed) { permutation_ = seed; }
   void set_hook(Function<void()> hook) { hook_ = std::move(hook); }
   void set_turn_cost(Duration cost) { turn_cost_ = cost; }
+  void set_stuck(Function<bool()> stuck) { stuck_ = std::move(stuck); }
   void set_patience(Function<Duration()> patience) { patience_ = std::move(patience); }
 
   TimePoint now() const noexcept { return now_; }
@@ -81,6 +82,10 @@ class SimTurns {
     std::vector<int> signals;
     std::set<int> watched_signals;
     bool any() const noexcept { return woken || !signals.empty(); }
+    bool pending() {
+      const std::lock_guard lock(mutex);
+      return any();
+    }
   };
 
   void mix(std::uint64_t value) noexcept {
@@ -90,13 +95,15 @@ class SimTurns {
   void push(Event event);
   void look(bool may_wait);
   void queue_ready();
-  void wait_or_jump();
+  /// Lets time pass until something may be ready. `asked`: that it is stuck was said in this look.
+  void wait_or_jump(bool& asked);
   void deliver_next();
   bool stop_reached() const noexcept { return stop_at_ && delivered_ >= *stop_at_; }
 
   Kernel::Client* client_ = nullptr;
   Function<TimePoint()> settle_;
   Function<void()> hook_;
+  Function<bool()> stuck_;
   Function<Duration()> patience_;
   Duration turn_cost_{};
 

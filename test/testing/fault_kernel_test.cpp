@@ -56,6 +56,36 @@ TEST_F(FaultKernelTest, ARuleFailsTheCallsItNamesAndNoOthers) {
   EXPECT_EQ(kernel_->injected()[0].number, 1u);
 }
 
+TEST_F(FaultKernelTest, AnObserverHearsOfEachCallAndWhatCameOfIt) {
+  std::vector<std::string> heard;
+  kernel_->set_observer([&](std::string_view call, int fd, const IoResult& result) {
+    const char* who = fd == a_ ? "a" : fd == b_ ? "b" : "-";
+    heard.push_back(std::string(call) + " " + who + " " + std::to_string(result.value) + " " +
+                    std::to_string(result.error));
+  });
+  send("hello");
+  recv();
+  {
+    const auto guard = kernel_->inject({.call = "send", .error = ENOBUFS, .times = 1});
+    send("lost");
+    const auto cut = kernel_->inject({.call = "send", .count = 3});
+    send("short");
+  }
+  const int fd = kernel_->socket(AF_INET, SOCK_STREAM, 0).fd();
+  kernel_->close(fd);
+  EXPECT_EQ(heard, (std::vector<std::string>{
+                       "send a 5 0", "recv b 5 0", "send a -1 " + std::to_string(ENOBUFS),
+                       "send a 3 0", "socket - " + std::to_string(fd) + " 0", "close - 0 0"}));
+  heard.clear();
+  int ends[2];
+  kernel_->pipe(ends[0], ends[1]);
+  EXPECT_EQ(heard.size(), 2u) << "one for each end";
+  kernel_->set_observer(nullptr);
+  kernel_->close(ends[0]);
+  kernel_->close(ends[1]);
+  EXPECT_EQ(heard.size(), 2u);
+}
+
 TEST_F(FaultKernelTest, ARuleEndsWithItsGuard) {
   {
     const auto guard = kernel_->inject({.call = "send", .error = EPIPE});

@@ -76,6 +76,90 @@ TEST_F(SimKernelTest, SocketsComeBeforeTheTimerOfTheSameTurn) {
   EXPECT_EQ(log_, (std::vector<std::string>{"socket readable", "timer"}));
 }
 
+TEST_F(SimKernelTest, TheWorldActsAtItsTimesWithoutATimer) {
+  const TimePoint start = kernel().now();
+  std::vector<std::pair<int, Duration>> acts;
+  const auto act = [&](int number) { acts.emplace_back(number, kernel().now() - start); };
+  sim().at(start + 3s, [&] { act(3); });
+  sim().at(start + 1s, [&] { act(1); });
+  sim().at(start + 3s, [&] {
+    act(4);
+    sim().at(start, [&] { act(5); });
+    sim().at(start + 4s, [&] { kernel().stop(); });
+  });
+  timed_ = [&] { act(2); };
+  kernel().set_timer(start + 2s);
+  kernel().run();
+  EXPECT_EQ(acts,
+            (std::vector<std::pair<int, Duration>>{{1, 1s}, {2, 2s}, {3, 3s}, {4, 3s}, {5, 3s}}));
+  EXPECT_EQ(kernel().now(), start + 4s);
+  EXPECT_EQ(sim().stats().jumps, 4u);
+}
+
+TEST_F(SimKernelTest, TheClockJumpsWhenTheWorldSaysSo) {
+  const TimePoint start = kernel().now();
+  sim().at(start + 1s, [&] { sim().advance(10s); });
+  timed_ = [this] { kernel().stop(); };
+  kernel().set_timer(start + 2s);
+  kernel().run();
+  EXPECT_EQ(kernel().now(), start + 11s);
+  EXPECT_EQ(sim().stats().jumps, 1u) << "the timer was due after the jump";
+}
+
+TEST_F(SimKernelTest, WhatTheWorldWouldStillHaveDoneIsDropped) {
+  auto held = std::make_shared<int>(0);
+  {
+    SimKernel other;
+    other.at(other.now() + 1s, [held] { ++*held; });
+    EXPECT_EQ(held.use_count(), 2);
+  }
+  EXPECT_EQ(held.use_count(), 1);
+  EXPECT_EQ(*held, 0);
+}
+
+TEST_F(SimKernelTest, AWorldThatIsStuckIsAskedForBeforeItWaitsForEver) {
+  int asked = 0;
+  sim().set_stuck([&] { return ++asked == 0; });
+  const TimePoint start = kernel().now();
+  kernel().run();
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(kernel().now(), start);
+  // Not while anything goes on: a timer, an arrival, a drain.
+  timed_ = [this] { kernel().request_drain(); };
+  kernel().set_timer(start + 1s);
+  sim().at(start + 2s, [&] { EXPECT_EQ(asked, 1); });
+  kernel().run();
+  EXPECT_EQ(asked, 2);
+  EXPECT_EQ(log_, (std::vector<std::string>{"timer", "drain"}));
+  EXPECT_EQ(kernel().now(), start + 2s);
+}
+
+TEST_F(SimKernelTest, WhoIsAskedWhenItIsStuckMayGetItGoingAgain) {
+  int asked = 0;
+  sim().set_stuck([&] {
+    if (++asked > 3) return false;
+    kernel().set_timer(kernel().now() + 1s);
+    return true;
+  });
+  kernel().run();
+  EXPECT_EQ(asked, 4);
+  EXPECT_EQ(log_, (std::vector<std::string>{"timer", "timer", "timer"}));
+}
+
+TEST_F(SimKernelTest, AStuckWorldThatWantsToWaitIsWokenByAnotherThread) {
+  int asked = 0;
+  std::thread other;
+  sim().set_stuck([&] {
+    if (++asked == 1) other = std::thread([this] { kernel().wake(); });
+    return true;
+  });
+  drained_ = [this] { kernel().stop(); };
+  kernel().run();
+  EXPECT_EQ(log_, (std::vector<std::string>{"drain"}));
+  EXPECT_EQ(asked, 1);
+  other.join();
+}
+
 TEST_F(SimKernelTest, PatienceWaitsForAWakeBeforeTheClockJumps) {
   const TimePoint start = kernel().now();
   sim().set_patience([] { return Duration(60s); });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ferry/function.h>
 #include <ferry/testing/forwarding_kernel.h>
 #include <ferry/testing/seed.h>
 
@@ -88,6 +89,12 @@ class FaultKernel final : public ForwardingKernel {
   void storm(FaultStorm storm);
   /// No more faults of any kind.
   void heal();
+  /// Called after each call that could have been made to fail, and each `close`, with what came of
+  /// it, made up or not: the system call's name, the descriptor (-1 of "socket", whose result it
+  /// is; of "pipe2", which is told of once for each end, that end) and the result. It must not
+  /// throw, nor set another observer. Null: nobody.
+  using Observer = Function<void(std::string_view call, int fd, const IoResult& result)>;
+  void set_observer(Observer observer) { observer_ = std::move(observer); }
 
   /// Calls so far that could have been made to fail.
   std::uint64_t calls() const noexcept { return calls_; }
@@ -109,6 +116,7 @@ class FaultKernel final : public ForwardingKernel {
   IoResult send(int fd, BytesView bytes) override;
   IoResult send_pieces(int fd, std::span<const BytesView> pieces) override;
   IoResult shutdown(int fd, int how) override;
+  IoResult close(int fd) noexcept override;
   IoResult local_address(int fd, Address& address) override;
   IoResult peer_address(int fd, Address& address) override;
   IoResult set_option(int fd, int level, int name, int value) override;
@@ -148,6 +156,11 @@ class FaultKernel final : public ForwardingKernel {
   IoResult write_some(std::string_view name, int fd, std::span<const BytesView> pieces,
                       IoResult (Kernel::*write)(int, std::span<const BytesView>));
   void made_up(int fd, Direction direction);
+  IoResult told(std::string_view call, int fd, IoResult result) {
+    if (observer_) [[unlikely]]
+      observer_(call, fd, result);
+    return result;
+  }
 
   std::list<Rule> rules_;
   std::uint64_t next_rule_ = 0;
@@ -159,6 +172,7 @@ class FaultKernel final : public ForwardingKernel {
   std::uint64_t calls_ = 0;
   std::vector<InjectedFault> injected_;
   std::vector<Watch*> watches_;
+  Observer observer_;
 };
 
 }  // namespace ferry::testing

@@ -13,6 +13,7 @@
 
 namespace ferry::testing {
 
+class SimAgenda;
 class SimSockets;
 class SimTurns;
 class SimWires;
@@ -55,9 +56,9 @@ struct SimStats {
 /// **Time** is virtual. It stands still while anything is ready, and jumps to the armed timer (or
 /// what arrives before, see SimNetwork) when nothing is, so a test of a two-minute limit takes no
 /// time, and every run is the same. If nothing is ready, under way or armed, `run` blocks until
-/// `wake`: jobs of a thread pool and call_soon_threadsafe are real threads, and with them a run is
-/// as (un)repeatable as threads are. `set_patience` keeps the clock from jumping while such threads
-/// are at work.
+/// `wake` (but see `set_stuck`): jobs of a thread pool and call_soon_threadsafe are real threads,
+/// and with them a run is as (un)repeatable as threads are. `set_patience` keeps the clock from
+/// jumping while such threads are at work.
 ///
 /// **Sockets** are byte pipes: TCP over IPv4 and IPv6 on the loopback addresses (127.0.0.0/8, ::1,
 /// and the wildcards), and unix stream sockets, whose names (paths too) live inside the simulation
@@ -83,6 +84,15 @@ class SimKernel final : public Kernel {
   // -- for tests
   /// Time passes while the program is busy: due timers fire afterwards, as late as that.
   void advance(Duration time);
+  /// The world does something at that time, or in the next look if it is past: the clock jumps to
+  /// it as to an arrival, and no timer of the loop's is needed. `what` is called between the
+  /// events, as the turn hook, before anything else arrives at that time, and may do what that may
+  /// do, `advance` and `at` as well. What is left when the kernel goes away is dropped.
+  void at(TimePoint when, Function<void()> what);
+  /// Asked before `run` would block for ever, since nothing is ready, armed or under way, and only
+  /// another thread could go on. False: nobody will, `run` returns as after `stop`. True: it looks
+  /// again, `stuck` may have done something, and then waits. Null: it waits.
+  void set_stuck(Function<bool()> stuck);
   /// Every turn takes so much virtual time (default 0), so that a program that is never idle
   /// grows older.
   void set_turn_cost(Duration cost);
@@ -161,6 +171,7 @@ class SimKernel final : public Kernel {
   std::unique_ptr<SimWires> wires_;
   std::unique_ptr<SimNetwork> network_;
   std::unique_ptr<SimSockets> sockets_;
+  std::unique_ptr<SimAgenda> world_;  // what `at` entered
   std::vector<std::pair<const char*, std::uint64_t>> calls_;
   std::uint64_t bad_descriptors_ = 0;
 };

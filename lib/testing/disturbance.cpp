@@ -33,9 +33,14 @@ SimLink draw_link(Seed& lot) {
   if (lot.permille(400)) link.latency_max = link.latency_min + some_time(lot, 10us, 100ms);
   if (lot.permille(150)) link.bandwidth = log_uniform(lot, 100'000, 100'000'000);
   switch (lot.below(6)) {
-    case 0: link.pieces = SimLink::Pieces::random; break;
-    case 1: link.pieces = SimLink::Pieces::fixed; break;
-    default: break;
+    case 0:
+      link.pieces = SimLink::Pieces::random;
+      break;
+    case 1:
+      link.pieces = SimLink::Pieces::fixed;
+      break;
+    default:
+      break;
   }
   // Byte by byte is dear: piece sizes from 1 byte on are drawn, so it does come up.
   link.piece_size = log_uniform(lot, 1, 8192);
@@ -111,9 +116,13 @@ std::string describe(const SimLink& link) {
   if (link.latency_max > link.latency_min) text += " to " + milliseconds(link.latency_max);
   if (link.bandwidth) text += ", " + std::to_string(link.bandwidth) + " bytes/s";
   switch (link.pieces) {
-    case SimLink::Pieces::whole: break;
-    case SimLink::Pieces::single: text += ", byte by byte"; break;
-    default: text += ", in pieces of up to " + std::to_string(link.piece_size) + " bytes";
+    case SimLink::Pieces::whole:
+      break;
+    case SimLink::Pieces::single:
+      text += ", byte by byte";
+      break;
+    default:
+      text += ", in pieces of up to " + std::to_string(link.piece_size) + " bytes";
   }
   if (link.loss || link.duplication || link.reorder) {
     text += "; datagrams lost " + std::to_string(link.loss) + ", doubled " +
@@ -130,21 +139,32 @@ std::string Disturbance::to_string() const {
   const std::string span = " for " + milliseconds(lasts);
   const std::string number = std::to_string(count);
   switch (kind) {
-    case Kind::schedule: return "any order of what is ready at once";
-    case Kind::link: return describe(link);
-    case Kind::small_pipes: return "a connection holds " + number + " bytes";
-    case Kind::slow_turns: return "a turn takes " + milliseconds(lasts);
-    case Kind::short_counts: return number + " of a thousand counts are short";
-    case Kind::stall: return begin + "nothing arrives" + span;
+    case Kind::schedule:
+      return "any order of what is ready at once";
+    case Kind::link:
+      return describe(link);
+    case Kind::small_pipes:
+      return "a connection holds " + number + " bytes";
+    case Kind::slow_turns:
+      return "a turn takes " + milliseconds(lasts);
+    case Kind::short_counts:
+      return number + " of a thousand counts are short";
+    case Kind::stall:
+      return begin + "nothing arrives" + span;
     case Kind::partition:
       return begin + (one_way ? "partition towards the server" : "partition") + span;
-    case Kind::cut: return begin + "all connections are cut";
-    case Kind::cut_after: return "each connection is cut after " + number + " bytes";
+    case Kind::cut:
+      return begin + "all connections are cut";
+    case Kind::cut_after:
+      return "each connection is cut after " + number + " bytes";
     case Kind::error:
       return begin + std::string(call) + " fails " + number + " times: " + std::strerror(error);
-    case Kind::errors: return begin + number + " of a thousand calls fail" + span;
-    case Kind::descriptors: return begin + "no more descriptors" + span;
-    case Kind::clock: return begin + "the clock jumps by " + milliseconds(lasts);
+    case Kind::errors:
+      return begin + number + " of a thousand calls fail" + span;
+    case Kind::descriptors:
+      return begin + "no more descriptors" + span;
+    case Kind::clock:
+      return begin + "the clock jumps by " + milliseconds(lasts);
   }
   return {};
 }

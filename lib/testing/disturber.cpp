@@ -18,14 +18,12 @@ Trial::Disturber::Disturber(Trial& trial, std::vector<Disturbance> all) : trial_
       case Kind::clock:
         if (trial.sim_ || one.kind == Kind::errors) waiting_.push_back(one);
         break;
-      default: start_at_once(one);
+      default:
+        start_at_once(one);
     }
   }
   std::stable_sort(waiting_.begin(), waiting_.end(),
                    [](const auto& a, const auto& b) { return a.after > b.after; });
-  if (!waiting_.empty()) {
-    trial.faults_->set_observer([this](std::string_view, int, const IoResult&) { count_calls(); });
-  }
 }
 
 void Trial::Disturber::start_at_once(const Disturbance& one) {
@@ -47,7 +45,8 @@ void Trial::Disturber::start_at_once(const Disturbance& one) {
     case Kind::cut_after:
       if (sim) troubles_.push_back(sim->network().cut_after(one.count));
       return;
-    default: return;  // the kernel was made with it
+    default:
+      return;  // the kernel was made with it
   }
 }
 
@@ -68,7 +67,8 @@ void Trial::Disturber::begin(const Disturbance& one) {
   if (trial_.healed_) return;
   SimKernel* sim = trial_.sim_;
   switch (one.kind) {
-    case Kind::stall: return keep(sim->network().stall(), one.lasts);
+    case Kind::stall:
+      return keep(sim->network().stall(), one.lasts);
     case Kind::partition: {
       SimRoute route;
       if (one.one_way && trial_.server_.port() != 0) {
@@ -77,7 +77,9 @@ void Trial::Disturber::begin(const Disturbance& one) {
       }
       return keep(sim->network().partition(route), one.lasts);
     }
-    case Kind::cut: static_cast<void>(sim->network().cut()); return;
+    case Kind::cut:
+      static_cast<void>(sim->network().cut());
+      return;
     case Kind::errors:
       storm_.errors = static_cast<unsigned>(one.count);
       blow();
@@ -87,9 +89,12 @@ void Trial::Disturber::begin(const Disturbance& one) {
         if (!trial_.healed_) blow();
       });
       return;
-    case Kind::descriptors: return forbid_descriptors(one.lasts);
-    case Kind::clock: return sim->advance(one.lasts);
-    default: return;
+    case Kind::descriptors:
+      return forbid_descriptors(one.lasts);
+    case Kind::clock:
+      return sim->advance(one.lasts);
+    default:
+      return;
   }
 }
 
@@ -115,7 +120,6 @@ void Trial::Disturber::keep(Guard guard, Duration time) {
 
 void Trial::Disturber::heal() {
   waiting_.clear();
-  trial_.faults_->set_observer(nullptr);
   trial_.faults_->heal();
   if (!trial_.sim_) return;
   trial_.sim_->network().heal();

@@ -12,11 +12,12 @@ namespace ferry::testing {
 class Trial::Disturber {
  public:
   Disturber(Trial& trial, std::vector<Disturbance> all);
+  /// After each call: what waits for this number of calls begins.
+  void count_calls();
   void heal();
 
  private:
   void start_at_once(const Disturbance& one);
-  void count_calls();
   void begin(const Disturbance& one);
   void forbid_descriptors(Duration time);
   void blow();

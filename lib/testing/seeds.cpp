@@ -77,11 +77,12 @@ SeedReport run_seeds(Scenario scenario, SeedOptions options) {
         options.twice ? play_seed_twice(scenario, seed) : play_seed(scenario, seed);
     for (const char* state : outcome.states) ++report.states[state];
     if (outcome.complaints.empty()) continue;
-    report.failure = options.shrink ? shrink(scenario, seed, std::move(outcome.complaints))
-                                    : SeedFailure{.scenario = scenario.name,
-                                                  .seed = seed,
-                                                  .complaints = std::move(outcome.complaints),
-                                                  .disturbances = disturbances_of(scenario, seed, {})};
+    report.failure = options.shrink
+                         ? shrink(scenario, seed, std::move(outcome.complaints))
+                         : SeedFailure{.scenario = scenario.name,
+                                       .seed = seed,
+                                       .complaints = std::move(outcome.complaints),
+                                       .disturbances = disturbances_of(scenario, seed, {})};
   }
   return report;
 }

@@ -45,6 +45,10 @@ Trial::Trial(std::uint64_t seed, std::vector<Disturbance> disturbances, TrialOpt
   loop_->set_exception_handler(
       [this](EventLoop&, const ExceptionContext& context) { report(context.to_string()); });
   disturber_ = std::make_unique<Disturber>(*this, std::move(disturbances));
+  faults_->set_observer([this](std::string_view call, int fd, const IoResult& result) {
+    disturber_->count_calls();
+    if (observer_) observer_(call, fd, result);
+  });
 }
 
 Trial::~Trial() = default;
@@ -78,10 +82,14 @@ void Trial::reached(const char* state) {
   if (std::none_of(states_.begin(), states_.end(), same)) states_.push_back(state);
 }
 
+void Trial::set_observer(
+    Function<void(std::string_view call, int fd, const IoResult& result)> observer) {
+  observer_ = std::move(observer);
+}
+
 bool Trial::all_lost() const noexcept {
-  return std::all_of(records_.begin(), records_.end(), [](const auto& each) {
-    return !each.second->made() || each.second->lost();
-  });
+  return std::all_of(records_.begin(), records_.end(),
+                     [](const auto& each) { return !each.second->made() || each.second->lost(); });
 }
 
 void Trial::heal() {
@@ -173,8 +181,8 @@ std::vector<std::string> Trial::end() {
   }
   check_nothing_left();
   if (sim_) log_hash_ ^= sim_->log_hash();
-  disturber_.reset();
   loop_.reset();
+  disturber_.reset();
   faults_ = nullptr;
   sim_ = nullptr;
   return std::move(complaints_);

@@ -47,11 +47,16 @@ bool on_unix(Carrier carrier) {
 
 const char* to_string(Carrier carrier) {
   switch (carrier) {
-    case Carrier::tcp: return "tcp";
-    case Carrier::unix_socket: return "unix";
-    case Carrier::tls: return "tls";
-    case Carrier::tls12: return "tls-1.2";
-    case Carrier::tls_unix: return "tls-unix";
+    case Carrier::tcp:
+      return "tcp";
+    case Carrier::unix_socket:
+      return "unix";
+    case Carrier::tls:
+      return "tls";
+    case Carrier::tls12:
+      return "tls-1.2";
+    case Carrier::tls_unix:
+      return "tls-unix";
   }
   return "";
 }

@@ -14,8 +14,8 @@ namespace ferry::test {
 enum class Carrier { tcp, unix_socket, tls, tls12, tls_unix };
 inline constexpr Carrier kPlain[] = {Carrier::tcp, Carrier::unix_socket};
 inline constexpr Carrier kEncrypted[] = {Carrier::tls, Carrier::tls12, Carrier::tls_unix};
-inline constexpr Carrier kAll[] = {Carrier::tcp, Carrier::unix_socket, Carrier::tls,
-                                   Carrier::tls12, Carrier::tls_unix};
+inline constexpr Carrier kAll[] = {Carrier::tcp, Carrier::unix_socket, Carrier::tls, Carrier::tls12,
+                                   Carrier::tls_unix};
 const char* to_string(Carrier carrier);
 bool encrypted(Carrier carrier);
 /// Whether one direction can end before the other: TLS ends both.

@@ -108,8 +108,8 @@ class Worker {
  public:
   Worker(const Job& job, std::uint64_t begin, std::uint64_t stride)
       : job_(job), next_(begin), stride_(stride) {
-    void* memory = mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* memory =
+        mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) throw std::runtime_error("mmap failed");
     progress_ = new (memory) Progress;
   }
@@ -265,13 +265,14 @@ int sim(const Arguments& arguments) {
     for (const auto& one : each.nanoseconds) total += one;
     return total;
   });
-  std::printf("%llu seeds of %zu scenarios%s in %.1f s, %.3f ms of processor time a run; "
-              "%zu failed, %zu states too seldom\n",
-              static_cast<unsigned long long>(result.done),
-              arguments.job.only.empty() ? all.size() : 1, twice ? ", each twice," : "", seconds,
-              static_cast<double>(cpu) / 1e6 /
-                  static_cast<double>(std::max<std::uint64_t>(result.done, 1) * (twice ? 2 : 1)),
-              result.failures, seldom);
+  std::printf(
+      "%llu seeds of %zu scenarios%s in %.1f s, %.3f ms of processor time a run; "
+      "%zu failed, %zu states too seldom\n",
+      static_cast<unsigned long long>(result.done), arguments.job.only.empty() ? all.size() : 1,
+      twice ? ", each twice," : "", seconds,
+      static_cast<double>(cpu) / 1e6 /
+          static_cast<double>(std::max<std::uint64_t>(result.done, 1) * (twice ? 2 : 1)),
+      result.failures, seldom);
   return result.failures == 0 && seldom == 0 ? 0 : 1;
 }
 

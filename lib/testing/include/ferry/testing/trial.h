@@ -91,6 +91,8 @@ class Trial {
   /// The same of an exception.
   void failed(std::exception_ptr exception);
   std::size_t reports() const noexcept { return reports_; }
+  /// Called after each call of the program's that FaultKernel passes on or makes fail.
+  void set_observer(Function<void(std::string_view call, int fd, const IoResult& result)> observer);
   /// Something happened that is rare and must be met now and then; a literal.
   void reached(const char* state);
 
@@ -113,6 +115,7 @@ class Trial {
   FaultKernel* faults_ = nullptr;  // the loop owns both
   SimKernel* sim_ = nullptr;
   std::unique_ptr<Disturber> disturber_;
+  Function<void(std::string_view, int, const IoResult&)> observer_;
   Address server_;
   std::vector<std::pair<std::shared_ptr<void>, ConnectionRecord*>> records_;
   std::vector<std::string> complaints_;

@@ -51,7 +51,10 @@ Trial::Trial(std::uint64_t seed, std::vector<Disturbance> disturbances, TrialOpt
   });
 }
 
-Trial::~Trial() = default;
+Trial::~Trial() {
+  // Closing the loop makes calls, and guards of faults must not outlive the kernel.
+  if (faults_) faults_->set_observer(nullptr);
+}
 
 bool Trial::calm() const noexcept {
   return !harmful_ && std::all_of(faults_->injected().begin(), faults_->injected().end(),
@@ -181,8 +184,9 @@ std::vector<std::string> Trial::end() {
   }
   check_nothing_left();
   if (sim_) log_hash_ ^= sim_->log_hash();
-  loop_.reset();
+  faults_->set_observer(nullptr);
   disturber_.reset();
+  loop_.reset();
   faults_ = nullptr;
   sim_ = nullptr;
   return std::move(complaints_);

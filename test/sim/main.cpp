@@ -181,6 +181,7 @@ Result run(const Arguments& arguments, const std::vector<Scenario>& all,
                                      [pid](const Worker& each) { return each.pid() == pid; });
     if (worker == workers.end()) continue;
     --running;
+    if (result.failures >= arguments.failures) continue;  // it was told to end
     const std::string wrong = worker->ended(status, all);
     if (wrong.empty()) continue;
     ++result.failures;

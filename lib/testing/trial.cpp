@@ -176,7 +176,7 @@ bool Trial::run_real(Function<bool()>& condition, TimePoint limit, bool complain
 std::vector<std::string> Trial::end() {
   if (!stuck_ && !all_lost()) complain("a connection was not lost");
   log_hash_ = faults_->calls() * 0x9e3779b97f4a7c15 ^
-              static_cast<std::uint64_t>(loop_->time().time_since_epoch().count());
+              static_cast<std::uint64_t>(faults_->now().time_since_epoch().count());
   loop_->close();
   for (const auto& [owner, record] : records_) {
     if (record->error()) report("connection_lost: " + record->error().message());

@@ -157,6 +157,7 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   }
   IoResult transmit(std::span<const BytesView> pieces);
   bool accepts_writes();
+  bool take(BytesView data);
   void send(BytesView data);
   void send_gathered();
   void send_pieces(std::span<const BytesView> pieces);

@@ -53,11 +53,30 @@ void StreamTransport::check_not_reserved() const {
 
 void StreamTransport::write(BytesView data) {
   if (!accepts_writes() || data.empty()) return;
+  if (take(data)) check_high_water();
+}
+
+void StreamTransport::writelines(std::span<const BytesView> pieces) {
+  if (!accepts_writes()) return;
+  if (corked_) {
+    for (const BytesView piece : pieces) {
+      if (!piece.empty()) static_cast<void>(take(piece));
+      if (closing_) return;
+    }
+  } else {
+    send_pieces(pieces);
+  }
+  // Not before all of them are taken: what pause_writing writes comes behind them.
+  check_high_water();
+}
+
+/// Gathers, sends or queues `data`. False if it was merely gathered, far from any limit.
+bool StreamTransport::take(BytesView data) {
   if (corked_ && data.size() < kBig) {
     Buffer& gathered = loop().gather_buffer();
     gathered.append(data);
     const std::size_t limit = std::min(kGatherLimit, flow_.limits().high);
-    if (gathered.size() + queue_.size() <= limit) return;
+    if (gathered.size() + queue_.size() <= limit) return false;
     send_gathered();
   } else if (corked_ && !loop().gather_buffer().empty()) {
     const BytesView pieces[] = {loop().gather_buffer().view(), data};
@@ -66,20 +85,7 @@ void StreamTransport::write(BytesView data) {
   } else {
     send(data);
   }
-  check_high_water();
-}
-
-void StreamTransport::writelines(std::span<const BytesView> pieces) {
-  if (!accepts_writes()) return;
-  if (corked_) {
-    for (const BytesView piece : pieces) {
-      if (closing_) return;  // pause_writing may have closed
-      write(piece);
-    }
-  } else {
-    send_pieces(pieces);
-    check_high_water();
-  }
+  return true;
 }
 
 /// Sends `data` as far as the kernel takes it now, and queues a copy of the rest.

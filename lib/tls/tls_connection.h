@@ -107,6 +107,7 @@ class TlsConnection final : public TransportLayer<TlsTransport>,
 
   // -- upwards (tls_read.cpp)
   void work(BytesView received = {});
+  void work_without_callbacks();
   void advance();
   void read();
   void work_later();
@@ -118,6 +119,7 @@ class TlsConnection final : public TransportLayer<TlsTransport>,
 
   // -- downwards (tls_write.cpp)
   bool accepts_writes();
+  void take(BytesView data);
   void encrypt_backlog();
   std::size_t encrypt(BytesView data);
   void flush();
@@ -154,13 +156,14 @@ class TlsConnection final : public TransportLayer<TlsTransport>,
   bool below_paused_ : 1 = false;   // it holds bytes that the kernel has not taken
   bool below_reading_ : 1 = true;
   bool below_eof_ : 1 = false;
-  bool paused_ : 1 = false;   // by pause_reading
-  bool held_ : 1 = false;     // after start_tls, until its future's callbacks have run
-  bool working_ : 1 = false;  // `work` is on the stack
-  bool again_ : 1 = false;    // and must look again
-  bool unread_ : 1 = false;   // the turn's budget was spent before the input was
-  bool resumed_ : 1 = false;  // resume_writing was called in this turn
-  bool corked_ : 1 = false;   // one of our callbacks runs: writes are gathered
+  bool paused_ : 1 = false;       // by pause_reading
+  bool held_ : 1 = false;         // after start_tls, until its future's callbacks have run
+  bool working_ : 1 = false;      // `work` is on the stack
+  bool again_ : 1 = false;        // and must look again
+  bool unread_ : 1 = false;       // the turn's budget was spent before the input was
+  bool resumed_ : 1 = false;      // resume_writing was called in this turn
+  bool inside_call_ : 1 = false;  // work_without_callbacks
+  bool corked_ : 1 = false;       // one of our callbacks runs: writes are gathered
 };
 
 /// While one exists, what the protocol writes is gathered.

@@ -60,10 +60,18 @@ void TlsConnection::work(BytesView received) {
   steer_below();
 }
 
+/// The same inside a call of the application's: what the protocol is to hear waits for a turn of
+/// the loop's (contract C2).
+void TlsConnection::work_without_callbacks() {
+  inside_call_ = true;
+  work();
+  inside_call_ = false;
+}
+
 void TlsConnection::advance() {
   if (state_ == State::handshaking) handshake();
   if (over_ || state_ != State::open) return;
-  read();
+  if (!inside_call_) read();
   if (over_) return;
   encrypt_backlog();
   if (eof_wanted_ && !over_) finish_writing();

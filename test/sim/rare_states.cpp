@@ -4,9 +4,10 @@ namespace ferry::test {
 
 std::vector<const char*> rare_states() {
   return {
-      "paused while writing",
-      "close while paused",
-      "lost while paused",
+      "abort with a full queue",
+      "close while reading is paused",
+      "close while writing is paused",
+      "end of writing while paused",
   };
 }
 

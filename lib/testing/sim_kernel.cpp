@@ -15,7 +15,7 @@
 namespace ferry::testing {
 
 SimKernel::SimKernel(SimOptions options)
-    : turns_(std::make_unique<SimTurns>(options.start)),
+    : turns_(std::make_unique<SimTurns>(options.start, options.seed)),
       wires_(std::make_unique<SimWires>(*turns_, options.seed)),
       network_(std::make_unique<SimNetwork>(*wires_)),
       sockets_(std::make_unique<SimSockets>(options, *wires_)),
@@ -27,7 +27,8 @@ SimKernel::SimKernel(SimOptions options)
     if (!wires_->active()) return world_->next();
     return std::min({world_->next(), wires_->next(), sockets_->next_connect()});
   });
-  if (options.permute_schedule) turns_->permute(Seed(options.seed, "schedule"));
+  SimChooser* const lots = options.permute_schedule ? &turns_->lots() : nullptr;
+  turns_->set_chooser(options.chooser ? options.chooser : lots, options.most_looks);
 }
 
 SimKernel::~SimKernel() = default;

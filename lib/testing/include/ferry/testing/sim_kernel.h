@@ -2,6 +2,7 @@
 
 #include <ferry/function.h>
 #include <ferry/kernel.h>
+#include <ferry/testing/sim_chooser.h>
 #include <ferry/testing/sim_network.h>
 
 #include <cstdint>
@@ -32,9 +33,15 @@ struct SimOptions {
   /// What everything that is drawn by lot depends on: the network's streams (Seed) "net", and
   /// "schedule".
   std::uint64_t seed = 0;
-  /// What is found ready in the same look at the sockets is told in an order drawn by lot, as a
-  /// kernel may tell it; else in the order it happened.
+  /// What a kernel may tell in one order or another is told in an order drawn by lot, from the
+  /// stream "schedule"; else in the order it happened. That is: what the same look at the sockets,
+  /// the timer, the signals and the wakes of other threads finds, and whether this look tells it or
+  /// a later one. The order of what the program itself asked for is kept.
   bool permute_schedule = false;
+  /// Decides that instead of lots; it must outlive the kernel.
+  SimChooser* chooser = nullptr;
+  /// Permuted, what is ready is told so many looks later at most. The clock stands still meanwhile.
+  unsigned most_looks = 2;
 };
 
 /// What a SimKernel has been asked to do so far, and what is open.
@@ -73,9 +80,10 @@ struct SimStats {
 /// an absent receiver reaches a connected sender (ECONNREFUSED); broadcast (255.255.255.255 and
 /// 127.255.255.255) and multicast reach every socket of the simulation that would hear them.
 ///
-/// Order in a turn, as AsioKernel's: what sockets have to say, in the order it happened
-/// (SimOptions::permute_schedule: in any order), what arrives now included; then the timer, then
-/// signals; a drain that was requested comes before what is found after the request.
+/// Order in a turn, as AsioKernel's: what sockets have to say, in the order it happened,
+/// what arrives now included; then the timer, then signals, then the drain for `wake`; a drain that
+/// was requested comes before what is found after the request. SimOptions::permute_schedule and
+/// `explore` change what a kernel is free to change in that.
 class SimKernel final : public Kernel {
  public:
   explicit SimKernel(SimOptions options = {});

@@ -15,6 +15,9 @@
 
 namespace ferry {
 
+class Executor;
+class Resolver;
+
 using Duration = std::chrono::nanoseconds;
 /// Monotonic time, as std::chrono::steady_clock counts it; in a simulation, virtual.
 using TimePoint = std::chrono::steady_clock::time_point;
@@ -282,6 +285,13 @@ class Kernel {
   virtual IoResult peer_credentials(int fd, PeerCredentials& credentials);
   /// Those of this process; what it would show to others.
   virtual PeerCredentials own_credentials();
+
+  // -- what is done elsewhere than in the loop's thread
+  /// The executor of a loop that was given none; asked with its first job. By default a ThreadPool.
+  virtual std::shared_ptr<Executor> make_executor();
+  /// The resolver of a loop that was given none; asked with its first look-up. By default
+  /// make_system_resolver's.
+  virtual std::shared_ptr<Resolver> make_resolver();
 
   static constexpr std::size_t kMaxDescriptors = 253;
   static constexpr std::size_t kMaxPieces = 64;

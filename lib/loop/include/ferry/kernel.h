@@ -215,6 +215,8 @@ class Kernel {
   virtual IoResult close(int fd) noexcept = 0;
   virtual IoResult local_address(int fd, Address& address) = 0;
   virtual IoResult peer_address(int fd, Address& address) = 0;
+  /// Of SO_LINGER, which is no number to the system, the value is the seconds; -1: off. With 0
+  /// `close` resets the connection (socket(7)).
   virtual IoResult set_option(int fd, int level, int name, int value) = 0;
   virtual IoResult get_option(int fd, int level, int name, int& value) = 0;
 

@@ -27,6 +27,8 @@ sys.path.insert(0, str(ROOT / "test/mutants"))
 from bank import BANK  # noqa: E402
 
 COPY = pathlib.Path(os.environ.get("BUILD_ROOT", ROOT)) / "build-mutants"
+SIMS = COPY / "sims"  # the simulator with each bug in it, by name
+GOOD = "without_any"
 # Of the tree, what the simulator is made of.
 COPIED = ["meson.build", "meson_options.txt", "lib", "test"]
 FOUND = re.compile(r"^found after (\d+) seeds: scenario ([^,]+), seed (\d+):\s*(.*)$", re.M)
@@ -123,19 +125,46 @@ def configure():
         sys.exit(done.stdout)
 
 
-def compile_sim(jobs, prefix=()):
-    done = run([*prefix, "ninja", "-C", COPY / "build", "-j", jobs, "test/sim/sim"])
-    return done.returncode == 0, done.stdout
+def compile_sim(name, jobs):
+    """Builds the simulator and keeps it by that name. What went wrong, or None."""
+    SIMS.mkdir(exist_ok=True)
+    (SIMS / name).unlink(missing_ok=True)
+    done = run(["ninja", "-C", COPY / "build", "-j", jobs, "test/sim/sim"])
+    if done.returncode != 0:
+        return "does not compile:\n" + done.stdout[-5000:]
+    shutil.copy2(COPY / "build/test/sim/sim", SIMS / name)
+    return None
+
+
+def build_all(mutants, arguments):
+    """What went wrong, by name."""
+    copy_tree()
+    configure()
+    wrong = {GOOD: compile_sim(GOOD, arguments.jobs)}
+    if wrong[GOOD]:
+        sys.exit(wrong[GOOD])
+    for mutant in mutants:
+        files = planted(mutant, lambda file: (ROOT / file).read_text())
+        try:
+            for file, text in files.items():
+                write_if_changed(COPY / file, text.encode())
+            wrong[mutant.name] = compile_sim(mutant.name, arguments.jobs)
+        finally:
+            for file in files:
+                write_if_changed(COPY / file, (ROOT / file).read_bytes())
+        print(f"{mutant.name} {'DOES NOT COMPILE' if wrong[mutant.name] else 'is built'}",
+              flush=True)
+    return wrong
 
 
 # ---- looking
 
 
-def look(arguments, seeds):
-    """Runs the simulator up to its first failure. What it said, or None if all was well; it is
-    ended when it takes too long, as what it runs may hang outside of its own watch."""
-    command = [str(COPY / "build/test/sim/sim"), "--seeds", str(seeds), "--first",
-               str(arguments.first), "--until-failure", "--once", "--jobs", str(arguments.sim_jobs)]
+def look(name, arguments, seeds):
+    """Runs that simulator up to its first failure: (seeds, scenario, complaint), or None if all was
+    well. It is ended when it takes too long, for it may hang where it does not watch itself."""
+    command = [str(SIMS / name), "--seeds", str(seeds), "--first", str(arguments.first),
+               "--until-failure", "--once", "--jobs", str(arguments.sim_jobs)]
     if arguments.scenario:
         command += ["--scenario", arguments.scenario]
     process = subprocess.Popen(command, text=True, errors="replace", stdin=subprocess.DEVNULL,
@@ -145,32 +174,22 @@ def look(arguments, seeds):
         output, _ = process.communicate(timeout=arguments.patience)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        output += f"\nfound after 0 seeds: scenario ?, seed 0: no end in {arguments.patience} s\n"
+        process.communicate()
+        return None, "-", f"no end in {arguments.patience} s"
     if process.returncode == 0:
         return None
-    return output
-
-
-def try_one(mutant, arguments):
-    """(seeds, scenario, complaint); seeds are None if it was not found."""
-    files = planted(mutant, lambda file: (ROOT / file).read_text())
-    try:
-        for file, text in files.items():
-            write_if_changed(COPY / file, text.encode())
-        built, output = compile_sim(arguments.jobs, arguments.under)
-        if not built:
-            return None, "-", "does not compile:\n" + output[-3000:]
-        said = look(arguments, arguments.seeds)
-    finally:
-        for file in files:
-            write_if_changed(COPY / file, (ROOT / file).read_bytes())
-    if said is None:
-        return None, "-", "not found"
-    match = FOUND.search(said)
+    match = FOUND.search(output)
     if match is None:
-        return None, "-", "what the simulator said is not understood:\n" + said[-2000:]
+        return None, "-", "what the simulator said is not understood:\n" + output[-2000:]
     return int(match[1]), match[2], match[4]
+
+
+def look_for(mutant, wrong, arguments):
+    if wrong.get(mutant.name):
+        return None, "-", wrong[mutant.name]
+    if not (SIMS / mutant.name).is_file():
+        return None, "-", "is not built"
+    return look(mutant.name, arguments, arguments.seeds) or (None, "-", "not found")
 
 
 def report(results, mutants):
@@ -199,9 +218,9 @@ def main():
                         help="processes of the simulator; with more than one the number of seeds "
                              "is not the same each time")
     parser.add_argument("--patience", type=int, default=900, help="seconds a bug (900)")
-    parser.add_argument("--under", default="", help="a command to build under, such as nice")
+    parser.add_argument("--no-run", action="store_true", help="only build them")
+    parser.add_argument("--no-build", action="store_true", help="as they were built last")
     arguments = parser.parse_args()
-    arguments.under = arguments.under.split()
     if arguments.check:
         return check()
     if arguments.list:
@@ -213,15 +232,13 @@ def main():
         sys.exit(f"no bug is called {', '.join(unknown)}")
     mutants = [known[name] for name in arguments.only] or BANK
 
-    copy_tree()
-    configure()
-    built, output = compile_sim(arguments.jobs, arguments.under)
-    if not built:
-        sys.exit(output[-5000:])
+    wrong = {} if arguments.no_build else build_all(mutants, arguments)
+    if arguments.no_run:
+        return 1 if any(wrong.values()) else 0
     results = {}
     for number, mutant in enumerate(mutants, 1):
         started = time.monotonic()
-        results[mutant.name] = try_one(mutant, arguments)
+        results[mutant.name] = look_for(mutant, wrong, arguments)
         seeds, scenario, complaint = results[mutant.name]
         print(f"[{number}/{len(mutants)}] {mutant.name}: "
               f"{'NOT FOUND' if seeds is None else f'after {seeds} seeds'}, {scenario}: {complaint} "
@@ -230,11 +247,10 @@ def main():
     looked = max([seeds for seeds, _, _ in results.values() if seeds] or [1])
     if any(seeds is None for seeds, _, _ in results.values()):
         looked = arguments.seeds
-    built, output = compile_sim(arguments.jobs, arguments.under)
-    said = look(arguments, looked) if built else output
+    control = look(GOOD, arguments, looked)
     good = report(results, mutants)
-    print(f"without any of them, {looked} seeds: {'all well' if said is None else said[-2000:]}")
-    return 0 if good and said is None else 1
+    print(f"without any of them, {looked} seeds: {'all well' if control is None else control}")
+    return 0 if good and control is None else 1
 
 
 if __name__ == "__main__":

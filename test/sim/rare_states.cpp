@@ -7,6 +7,7 @@ std::vector<const char*> rare_states() {
       "paused while writing",
       "close while paused",
       "lost while paused",
+      "connect cancelled while addresses race",
   };
 }
 

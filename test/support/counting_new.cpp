@@ -1,7 +1,10 @@
 #include "counting_new.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
+
+#include <malloc.h>
 
 #if __has_include(<execinfo.h>)
 #include <execinfo.h>
@@ -16,6 +19,8 @@ constexpr int kFrames = 32;
 struct Account {
   std::size_t made = 0;
   std::ptrdiff_t live = 0;
+  std::ptrdiff_t bytes = 0;
+  std::ptrdiff_t peak = 0;
   std::size_t until_failure = kNone;
   bool exempt = false;
   bool failed = false;
@@ -46,7 +51,10 @@ void* allocate(std::size_t size, std::size_t alignment) noexcept {
       alignment == 0
           ? std::malloc(size)
           : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-  if (memory) ++account.live;
+  if (!memory) return nullptr;
+  ++account.live;
+  account.bytes += static_cast<std::ptrdiff_t>(malloc_usable_size(memory));
+  account.peak = std::max(account.peak, account.bytes);
   return memory;
 }
 
@@ -58,6 +66,7 @@ void* allocate_or_throw(std::size_t size, std::size_t alignment = 0) {
 void free_block(void* memory) noexcept {
   if (!memory) return;
   --t_account.live;
+  t_account.bytes -= static_cast<std::ptrdiff_t>(malloc_usable_size(memory));
   std::free(memory);
 }
 
@@ -69,6 +78,18 @@ std::size_t allocations() noexcept {
 
 std::ptrdiff_t live_allocations() noexcept {
   return t_account.live;
+}
+
+std::ptrdiff_t live_bytes() noexcept {
+  return t_account.bytes;
+}
+
+std::ptrdiff_t peak_bytes() noexcept {
+  return t_account.peak;
+}
+
+void reset_peak_bytes() noexcept {
+  t_account.peak = t_account.bytes;
 }
 
 void fail_allocation(std::size_t n) noexcept {

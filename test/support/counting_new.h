@@ -11,6 +11,10 @@
 std::size_t allocations() noexcept;
 /// How many blocks it has got and not given back; less what others gave it and it freed.
 std::ptrdiff_t live_allocations() noexcept;
+/// The bytes of those, and the most since the last `reset_peak_bytes`.
+std::ptrdiff_t live_bytes() noexcept;
+std::ptrdiff_t peak_bytes() noexcept;
+void reset_peak_bytes() noexcept;
 
 /// Makes one allocation fail: the n-th that counts from now on, 0 being the next. It throws
 /// std::bad_alloc, or gives a null pointer where that is asked for. Replaces what was ordered

@@ -164,7 +164,7 @@ def look(name, arguments, seeds):
     """Runs that simulator up to its first failure: (seeds, scenario, complaint), or None if all was
     well. It is ended when it takes too long, for it may hang where it does not watch itself."""
     command = [str(SIMS / name), "--seeds", str(seeds), "--first", str(arguments.first),
-               "--until-failure", "--once", "--jobs", str(arguments.sim_jobs)]
+               "--until-failure", "--jobs", str(arguments.sim_jobs)]
     if arguments.scenario:
         command += ["--scenario", arguments.scenario]
     process = subprocess.Popen(command, text=True, errors="replace", stdin=subprocess.DEVNULL,

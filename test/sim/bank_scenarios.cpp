@@ -159,9 +159,9 @@ void backlog(Trial& trial, Carrier carrier) {
   const auto connecting =
       connect(trial, carrier, *server, [&] { return client = trial.protocol(); });
   if (trial.done(connecting) && !client->lost()) {
-    const std::string piece(64, 'x');
-    const std::size_t writes = lot.permille(40) ? 1'000'000 : lot.between(1, 2000);
-    watch_processor(2);
+    const std::string piece(16, 'x');
+    const std::size_t writes = lot.permille(40) ? 1'200'000 : lot.between(1, 2000);
+    watch_processor(1);
     std::size_t written = 0;
     for (std::size_t i = 0; i < writes && !client->transport()->is_closing(); ++i) {
       client->write(piece);

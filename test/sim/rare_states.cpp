@@ -8,6 +8,7 @@ std::vector<const char*> rare_states() {
       "close while reading is paused",
       "close while writing is paused",
       "end of writing while paused",
+      "connect cancelled while addresses race",
   };
 }
 

@@ -8,6 +8,7 @@ namespace ferry::test {
 
 // Each file of scenarios has one of these.
 void add_chaos_scenarios(std::vector<testing::Scenario>& all);
+void add_bank_scenarios(std::vector<testing::Scenario>& all);
 void add_echo_scenarios(std::vector<testing::Scenario>& all);
 
 /// All of them.

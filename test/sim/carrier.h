@@ -25,6 +25,10 @@ bool half_closes(Carrier carrier);
 ProtocolWrap server_wrap(Carrier carrier);
 ProtocolWrap client_wrap(Carrier carrier);
 
+/// Makes what all trials share, certificates above all, from the same random numbers each time:
+/// else the first trial would make it, and go another way than when it is played again.
+void prepare_carriers();
+
 /// A server of the trial's; null if none came about (which has been reported then). Tells the
 /// trial where it is. Of `options` what goes for this carrier.
 std::shared_ptr<Server> serve(testing::Trial& trial, Carrier carrier, ProtocolFactory factory,

@@ -1,5 +1,6 @@
 #include "worker.h"
 
+#include "carrier.h"
 #include "scenarios.h"
 #include "sim_random.h"
 
@@ -69,6 +70,7 @@ std::size_t scenario_of(const Job& job, const std::vector<Scenario>& all, std::u
 }
 
 void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& progress) {
+  prepare_carriers();
   std::vector<Scenario> all = scenarios();
   const std::vector<const char*> states = rare_states();
   const std::time_t end = std::time(nullptr) + static_cast<std::time_t>(job.seconds);

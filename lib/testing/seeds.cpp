@@ -28,6 +28,8 @@ SeedOutcome play_in(Scenario& scenario, std::uint64_t seed, std::vector<Disturba
     trial.complain("the scenario threw");
   }
   SeedOutcome outcome;
+  outcome.calls = trial.faults().calls();
+  outcome.ways = trial.faults().variants();
   outcome.complaints = trial.end();
   outcome.log_hash = trial.log_hash();
   outcome.states = trial.states();
@@ -50,7 +52,13 @@ SeedOutcome play_seed_twice(Scenario& scenario, std::uint64_t seed,
   return second;
 }
 
-SeedFailure shrink(Scenario& scenario, std::uint64_t seed, std::vector<std::string> complaints) {
+SeedFailure shrink(Scenario& scenario, std::uint64_t seed, std::vector<std::string> complaints,
+                   Function<bool(std::span<const std::size_t> without)> fails) {
+  if (!fails) {
+    fails = [&scenario, seed](std::span<const std::size_t> without) {
+      return !play_seed_twice(scenario, seed, without).complaints.empty();
+    };
+  }
   SeedFailure failure{.scenario = scenario.name, .seed = seed, .complaints = std::move(complaints)};
   const std::size_t count = draw_disturbances(seed, scenario.troubles).size();
   for (bool smaller = true; smaller;) {
@@ -59,7 +67,7 @@ SeedFailure shrink(Scenario& scenario, std::uint64_t seed, std::vector<std::stri
       const auto& without = failure.without;
       if (std::find(without.begin(), without.end(), number) != without.end()) continue;
       failure.without.push_back(number);
-      smaller = !play_seed_twice(scenario, seed, failure.without).complaints.empty();
+      smaller = fails(failure.without);
       if (smaller) break;
       failure.without.pop_back();
     }

@@ -1,6 +1,5 @@
 #include "carrier.h"
 
-#include "sim_random.h"
 #include "test_certificates.h"
 
 #include <ferry/tls.h>
@@ -70,6 +69,13 @@ bool half_closes(Carrier carrier) {
   return !encrypted(carrier);
 }
 
+void prepare_carriers() {
+  for (const TlsVersion version : {TlsVersion::tls1_2, TlsVersion::tls1_3}) {
+    server_side(version);
+    client_side(version);
+  }
+}
+
 ProtocolWrap server_wrap(Carrier carrier) {
   return encrypted(carrier) ? tls_server(server_side(newest(carrier))) : ProtocolWrap();
 }
@@ -79,14 +85,6 @@ ProtocolWrap client_wrap(Carrier carrier) {
   TlsOptions options;
   options.server_hostname = "localhost";
   return tls_client(client_side(newest(carrier)), std::move(options));
-}
-
-void prepare_carriers() {
-  seed_openssl(0);
-  for (const TlsVersion version : {TlsVersion::tls1_2, TlsVersion::tls1_3}) {
-    server_side(version);
-    client_side(version);
-  }
 }
 
 std::shared_ptr<Server> serve(Trial& trial, Carrier carrier, ProtocolFactory factory,

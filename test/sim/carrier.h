@@ -21,13 +21,12 @@ bool encrypted(Carrier carrier);
 /// Whether one direction can end before the other: TLS ends both.
 bool half_closes(Carrier carrier);
 
+/// Makes what all worlds of the process share: keys, certificates, contexts of TLS.
+void prepare_carriers();
+
 /// The wraps of that carrier, for scenarios that make their connections themselves.
 ProtocolWrap server_wrap(Carrier carrier);
 ProtocolWrap client_wrap(Carrier carrier);
-
-/// Makes what all trials share, certificates above all, from the same random numbers each time:
-/// else the first trial would make it, and go another way than when it is played again.
-void prepare_carriers();
 
 /// A server of the trial's; null if none came about (which has been reported then). Tells the
 /// trial where it is. Of `options` what goes for this carrier.

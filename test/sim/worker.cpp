@@ -1,6 +1,8 @@
 #include "worker.h"
 
 #include "carrier.h"
+#include "counting_new.h"
+#include "openssl_memory.h"
 #include "scenarios.h"
 #include "sim_random.h"
 
@@ -35,6 +37,33 @@ std::uint64_t cpu_time() {
          static_cast<std::uint64_t>(now.tv_nsec);
 }
 
+/// No scenario has business with more.
+constexpr std::ptrdiff_t kMostMemory = 32 << 20;
+
+/// Plays it twice. The second time, when the process has filled its pools, it must go the same way,
+/// and give back what it took.
+SeedOutcome play_and_look(Scenario& scenario, std::uint64_t seed,
+                          std::span<const std::size_t> without) {
+  SeedOutcome first = testing::play_seed(scenario, seed, without);
+  if (!first.complaints.empty()) return first;
+  first.states.clear();
+  const std::ptrdiff_t blocks = live_allocations();
+  const std::ptrdiff_t bytes = live_bytes();
+  reset_peak_bytes();
+  SeedOutcome second = testing::play_seed(scenario, seed, without);
+  const std::ptrdiff_t peak = peak_bytes() - bytes;
+  const std::ptrdiff_t left = live_allocations() - blocks - (second.states.empty() ? 0 : 1);
+  if (!second.complaints.empty()) return second;
+  if (second.log_hash != first.log_hash) {
+    second.complaints.emplace_back("the same seed went another way the second time");
+  } else if (peak > kMostMemory) {
+    second.complaints.push_back("it held " + std::to_string(peak) + " bytes");
+  } else if (left != 0) {
+    second.complaints.push_back(std::to_string(left) + " blocks of memory leaked");
+  }
+  return second;
+}
+
 std::size_t number_of(const std::vector<const char*>& states, const char* state) {
   const auto place = std::find_if(states.begin(), states.end(), [state](const char* each) {
     return std::strcmp(each, state) == 0;
@@ -49,6 +78,27 @@ SeedOutcome play_in_storm(Scenario& scenario, std::uint64_t seed, unsigned error
   const Disturbance storm{.kind = Disturbance::Kind::errors, .count = errors};
   const Disturbance cuts{.kind = Disturbance::Kind::short_counts, .count = 300};
   return testing::play_in(scenario, seed, {storm, cuts});
+}
+
+/// The first failure among all ways in which single calls can fail; no complaints: none.
+SeedOutcome play_torture(Scenario& scenario, const Job& job, Progress& progress,
+                         Disturbance& culprit) {
+  const auto fails = [&](std::uint64_t call, std::size_t way) {
+    limit_cpu_time();
+    culprit = {.kind = Disturbance::Kind::call, .after = call, .count = way};
+    progress.call = call;
+    progress.way = way;
+    return testing::play_in(scenario, job.first, {culprit});
+  };
+  if (job.only_call) return fails(job.only_call->first, job.only_call->second);
+  for (std::uint64_t call = 0;; ++call) {
+    SeedOutcome outcome;
+    for (std::size_t way = 0; way == 0 || way < outcome.ways; ++way) {
+      outcome = fails(call, way);
+      if (!outcome.complaints.empty()) return outcome;
+    }
+    if (outcome.calls <= call) return outcome;
+  }
 }
 
 }  // namespace
@@ -70,6 +120,9 @@ std::size_t scenario_of(const Job& job, const std::vector<Scenario>& all, std::u
 }
 
 void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& progress) {
+  // The same certificates in each process.
+  openssl_uses_new();
+  seed_openssl(0);
   prepare_carriers();
   std::vector<Scenario> all = scenarios();
   const std::vector<const char*> states = rare_states();
@@ -85,10 +138,13 @@ void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& p
     limit_cpu_time();
     const std::uint64_t before = cpu_time();
     SeedOutcome outcome;
-    if (job.storm != 0) {
+    Disturbance culprit;
+    if (job.torture) {
+      outcome = play_torture(scenario, job, progress, culprit);
+    } else if (job.storm != 0) {
       outcome = play_in_storm(scenario, seed, job.storm);
     } else if (job.twice && !job.real) {
-      outcome = testing::play_seed_twice(scenario, seed, job.without);
+      outcome = play_and_look(scenario, seed, job.without);
     } else {
       outcome = testing::play_seed(scenario, seed, job.without);
     }
@@ -102,8 +158,18 @@ void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& p
                                  .complaints = outcome.complaints,
                                  .without = job.without,
                                  .disturbances = {}};
+    if (job.torture) {
+      failure.seed = job.first;
+      failure.disturbances = {culprit};
+      return progress.fail(index, failure.to_string() + " --torture --call " +
+                                      std::to_string(culprit.after) + "," +
+                                      std::to_string(culprit.count));
+    }
     if (job.shrink && !job.real && job.storm == 0 && job.without.empty()) {
-      failure = testing::shrink(scenario, seed, std::move(outcome.complaints));
+      failure = testing::shrink(scenario, seed, std::move(outcome.complaints),
+                                [&scenario, seed](std::span<const std::size_t> without) {
+                                  return !play_and_look(scenario, seed, without).complaints.empty();
+                                });
     } else if (job.storm == 0) {
       failure.disturbances = testing::disturbances_of(scenario, seed, job.without);
     }

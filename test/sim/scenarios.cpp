@@ -7,6 +7,7 @@ std::vector<testing::Scenario> scenarios() {
   add_chaos_scenarios(all);
   add_bank_scenarios(all);
   add_echo_scenarios(all);
+  add_connection_scenarios(all);
   return all;
 }
 

@@ -56,6 +56,9 @@ class Trial {
   Seed lot(std::string_view name = "app") const noexcept { return Seed(seed_, name); }
   /// Nothing harmful is in this world: all must work, and nobody be told of an error.
   bool calm() const noexcept;
+  /// The program itself does what others will be told of as an error: it aborts connections, throws
+  /// out of callbacks, closes the loop. From now on this world is not calm.
+  void disturb() noexcept { harmful_ = true; }
   /// Where the program's server is: "towards the server" is towards there.
   void set_server(const Address& address) { server_ = address; }
 

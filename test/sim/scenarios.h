@@ -8,11 +8,14 @@ namespace ferry::test {
 
 // Each file of scenarios has one of these.
 void add_echo_scenarios(std::vector<testing::Scenario>& all);
+void add_stream_scenarios(std::vector<testing::Scenario>& all);
 
 /// All of them.
 std::vector<testing::Scenario> scenarios();
 
 /// The states that must be met now and then (Trial::reached), in any of the scenarios.
 std::vector<const char*> rare_states();
+/// Those of tasks and streams.
+std::vector<const char*> stream_states();
 
 }  // namespace ferry::test

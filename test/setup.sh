@@ -1,8 +1,9 @@
 #!/bin/sh
-# Installs the Debian packages that a purpose needs:  sh test/setup.sh [build|test|bench]
+# Installs the Debian packages that a purpose needs:  sh test/setup.sh [build|test|coverage|bench]
 #
 #   build   compile the library, the examples and ferry-proxy, ferry-bench
 #   test    and run every test (the default)
+#   coverage  and see which lines they run
 #   bench   and compare with other libraries
 #
 # Silent when nothing is missing. As root it installs what is; otherwise it names it in one line
@@ -21,12 +22,13 @@ case $purpose in
     needed="$needed openssl gnutls-bin curl nodejs sslscan"
     optional='libclang-rt-14-dev ccache'
     ;;
+  coverage) needed="$needed git libgmock-dev openssl gcovr" ;;
   bench)
     needed="$needed libbenchmark-dev libuv1-dev libevent-dev openssl python3 util-linux"
     needed="$needed haproxy nginx libnginx-mod-stream golang-go python3-uvloop nodejs"
     ;;
   *)
-    echo "usage: sh test/setup.sh [build|test|bench]" >&2
+    echo "usage: sh test/setup.sh [build|test|coverage|bench]" >&2
     exit 2
     ;;
 esac

@@ -50,7 +50,13 @@ SeedOutcome play_seed_twice(Scenario& scenario, std::uint64_t seed,
   return second;
 }
 
-SeedFailure shrink(Scenario& scenario, std::uint64_t seed, std::vector<std::string> complaints) {
+SeedFailure shrink(Scenario& scenario, std::uint64_t seed, std::vector<std::string> complaints,
+                   Function<bool(std::span<const std::size_t> without)> fails) {
+  if (!fails) {
+    fails = [&scenario, seed](std::span<const std::size_t> without) {
+      return !play_seed_twice(scenario, seed, without).complaints.empty();
+    };
+  }
   SeedFailure failure{.scenario = scenario.name, .seed = seed, .complaints = std::move(complaints)};
   const std::size_t count = draw_disturbances(seed, scenario.troubles).size();
   for (bool smaller = true; smaller;) {
@@ -59,7 +65,7 @@ SeedFailure shrink(Scenario& scenario, std::uint64_t seed, std::vector<std::stri
       const auto& without = failure.without;
       if (std::find(without.begin(), without.end(), number) != without.end()) continue;
       failure.without.push_back(number);
-      smaller = !play_seed_twice(scenario, seed, failure.without).complaints.empty();
+      smaller = fails(failure.without);
       if (smaller) break;
       failure.without.pop_back();
     }

@@ -1,6 +1,7 @@
 #include <ferry/testing/trial.h>
 
 #include "disturber.h"
+#include "fast_clock_kernel.h"
 
 #include <ferry/timer.h>
 
@@ -32,7 +33,7 @@ Trial::Trial(std::uint64_t seed, std::vector<Disturbance> disturbances, TrialOpt
     : seed_(seed), options_(std::move(options)) {
   std::unique_ptr<Kernel> inner;
   if (options_.real) {
-    inner = make_asio_kernel();
+    inner = std::make_unique<FastClockKernel>(make_asio_kernel(), options_.real_speed);
   } else {
     auto sim = std::make_unique<SimKernel>(changed(options_.sim, seed, disturbances));
     sim_ = sim.get();
@@ -106,7 +107,8 @@ bool Trial::run_until(Function<bool()> condition) {
   if (stuck_) return false;
   if (condition()) return true;
   const TimePoint limit =
-      loop_->time() + (simulated() ? options_.patience : options_.real_patience);
+      loop_->time() +
+      (simulated() ? options_.patience : options_.real_patience * options_.real_speed);
   return simulated() ? run_simulated(condition, limit, true) : run_real(condition, limit, true);
 }
 
@@ -160,7 +162,7 @@ bool Trial::run_real(Function<bool()>& condition, TimePoint limit, bool complain
     met = condition();
     late = loop_->time() >= limit;
     if (met || late) return loop_->stop();
-    timer.set(1ms);
+    timer.set(1ms * options_.real_speed);
   });
   timer.set(Duration::zero());
   while (!met && !late) loop_->run_forever();
@@ -176,7 +178,7 @@ bool Trial::run_real(Function<bool()>& condition, TimePoint limit, bool complain
 std::vector<std::string> Trial::end() {
   if (!stuck_ && !all_lost()) complain("a connection was not lost");
   log_hash_ = faults_->calls() * 0x9e3779b97f4a7c15 ^
-              static_cast<std::uint64_t>(loop_->time().time_since_epoch().count());
+              static_cast<std::uint64_t>(faults_->now().time_since_epoch().count());
   loop_->close();
   for (const auto& [owner, record] : records_) {
     if (record->error()) report("connection_lost: " + record->error().message());

@@ -69,6 +69,13 @@ bool half_closes(Carrier carrier) {
   return !encrypted(carrier);
 }
 
+void prepare_carriers() {
+  for (const TlsVersion version : {TlsVersion::tls1_2, TlsVersion::tls1_3}) {
+    server_side(version);
+    client_side(version);
+  }
+}
+
 ProtocolWrap server_wrap(Carrier carrier) {
   return encrypted(carrier) ? tls_server(server_side(newest(carrier))) : ProtocolWrap();
 }

@@ -21,6 +21,9 @@ bool encrypted(Carrier carrier);
 /// Whether one direction can end before the other: TLS ends both.
 bool half_closes(Carrier carrier);
 
+/// Makes what all worlds of the process share: keys, certificates, contexts of TLS.
+void prepare_carriers();
+
 /// The wraps of that carrier, for scenarios that make their connections themselves.
 ProtocolWrap server_wrap(Carrier carrier);
 ProtocolWrap client_wrap(Carrier carrier);

@@ -2,6 +2,7 @@
 //
 //     sim --seeds 20000 --rare            all scenarios in turn; every rare state must be met
 //     sim --scenario echo-tcp --seed 17   one world again
+//     sim --real --storm 100 --seconds 60 on the real kernel, where a tenth of all calls fails
 //
 // A crash or a hang is a failure as any other: the seeds run in processes of their own.
 
@@ -31,7 +32,7 @@ using ferry::testing::Scenario;
 constexpr const char kUsage[] =
     "usage: sim [--seeds N] [--first N] [--seed N] [--scenario NAME] [--without N,N...]\n"
     "           [--jobs N] [--until-failure] [--failures N] [--rare] [--once] [--no-shrink]\n"
-    "           [--real] [--storm PERMILLE] [--seconds N] [--list] [--times]\n";
+    "           [--real] [--storm PERMILLE] [--seconds N] [--list] [--times] [--tap]\n";
 
 struct Arguments {
   Job job;
@@ -40,6 +41,7 @@ struct Arguments {
   bool rare = false;
   bool list = false;
   bool times = false;
+  bool tap = false;  // the Test Anything Protocol: a line for each scenario and each state
 };
 
 std::vector<std::size_t> numbers(const std::string& text) {
@@ -96,6 +98,8 @@ Arguments parse(const std::vector<std::string>& words) {
       arguments.list = true;
     } else if (word == "--times") {
       arguments.times = true;
+    } else if (word == "--tap") {
+      arguments.tap = true;
     } else {
       throw std::invalid_argument("what is " + word + "?");
     }
@@ -154,6 +158,9 @@ class Worker {
            std::to_string(job_.first + index);
   }
   std::uint64_t failed_index() const { return next_ - stride_; }
+  std::size_t failed_scenario(const std::vector<Scenario>& all) const {
+    return ferry::test::scenario_of(job_, all, failed_index());
+  }
   bool more() const { return next_ < job_.seeds; }
 
  private:
@@ -167,11 +174,13 @@ class Worker {
 struct Result {
   std::uint64_t done = 0;
   std::size_t failures = 0;
+  std::vector<std::string> failed{};  // what went wrong, by scenario; empty: nothing
 };
 
 Result run(const Arguments& arguments, const std::vector<Scenario>& all,
            std::vector<Worker>& workers) {
   Result result;
+  result.failed.resize(all.size());
   for (Worker& worker : workers) worker.start();
   for (std::size_t running = workers.size(); running > 0;) {
     int status = 0;
@@ -185,7 +194,8 @@ Result run(const Arguments& arguments, const std::vector<Scenario>& all,
     const std::string wrong = worker->ended(status, all);
     if (wrong.empty()) continue;
     ++result.failures;
-    std::printf("%s\n\n", wrong.c_str());
+    result.failed[worker->failed_scenario(all)] += wrong + "\n";
+    if (!arguments.tap) std::printf("%s\n\n", wrong.c_str());
     if (arguments.failures == 1) {
       const std::size_t first = wrong.find('\n');
       const std::size_t second = wrong.find('\n', first + 1);
@@ -214,18 +224,49 @@ std::uint64_t sum(const std::vector<Worker>& workers, Member member) {
   return total;
 }
 
-/// How many states were met too seldom: at least once in a thousand seeds is asked for.
+std::uint64_t times_reached(const std::vector<Worker>& workers, std::size_t state) {
+  return sum(workers, [state](Progress& each) { return each.states[state].load(); });
+}
+
+/// At least once in a thousand seeds is asked for.
+bool enough(std::uint64_t times, std::uint64_t seeds) {
+  return times * 1000 >= seeds;
+}
+
 std::size_t report_states(const std::vector<Worker>& workers, std::uint64_t seeds) {
   const std::vector<const char*> names = ferry::test::rare_states();
   std::size_t seldom = 0;
   std::printf("state reached in so many of %llu seeds:\n", static_cast<unsigned long long>(seeds));
   for (std::size_t i = 0; i < names.size(); ++i) {
-    const auto times = sum(workers, [i](Progress& each) { return each.states[i].load(); });
-    const bool enough = times * 1000 >= seeds;
-    seldom += enough ? 0 : 1;
+    const std::uint64_t times = times_reached(workers, i);
+    seldom += enough(times, seeds) ? 0 : 1;
     std::printf("  %8llu  %s%s\n", static_cast<unsigned long long>(times), names[i],
-                enough ? "" : "   TOO SELDOM");
+                enough(times, seeds) ? "" : "   TOO SELDOM");
   }
+  return seldom;
+}
+
+/// The same and the scenarios as lines of the Test Anything Protocol.
+std::size_t report_tap(const Arguments& arguments, const std::vector<Worker>& workers,
+                       const std::vector<Scenario>& all, const Result& result) {
+  std::size_t number = 0;
+  std::size_t seldom = 0;
+  const auto line = [&number](bool good, const std::string& what) {
+    std::printf("%s %zu - %s\n", good ? "ok" : "not ok", ++number, what.c_str());
+  };
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto runs = sum(workers, [i](Progress& each) { return each.runs[i].load(); });
+    line(result.failed[i].empty(), all[i].name + ": " + std::to_string(runs) + " seeds");
+    if (!result.failed[i].empty()) std::printf("%s\n", result.failed[i].c_str());
+  }
+  const std::vector<const char*> names = ferry::test::rare_states();
+  for (std::size_t i = 0; arguments.rare && i < names.size(); ++i) {
+    const std::uint64_t times = times_reached(workers, i);
+    seldom += enough(times, result.done) ? 0 : 1;
+    line(enough(times, result.done), std::string(names[i]) + ": " + std::to_string(times) +
+                                         " times in " + std::to_string(result.done) + " seeds");
+  }
+  std::printf("1..%zu\n", number);
   return seldom;
 }
 
@@ -258,7 +299,9 @@ int sim(const Arguments& arguments) {
   clock_gettime(CLOCK_MONOTONIC, &now);
   const double seconds = static_cast<double>(now.tv_sec - began.tv_sec) +
                          static_cast<double>(now.tv_nsec - began.tv_nsec) * 1e-9;
-  const std::size_t seldom = arguments.rare ? report_states(workers, result.done) : 0;
+  const std::size_t seldom = arguments.tap    ? report_tap(arguments, workers, all, result)
+                             : arguments.rare ? report_states(workers, result.done)
+                                              : 0;
   const bool twice = arguments.job.twice && !arguments.job.real && arguments.job.storm == 0;
   if (arguments.times) report_times(workers, all, twice);
   const auto cpu = sum(workers, [](Progress& each) {

@@ -6,6 +6,7 @@ std::vector<testing::Scenario> scenarios() {
   std::vector<testing::Scenario> all;
   add_echo_scenarios(all);
   add_stream_scenarios(all);
+  add_stream_flow_scenarios(all);
   return all;
 }
 

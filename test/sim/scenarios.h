@@ -9,6 +9,7 @@ namespace ferry::test {
 // Each file of scenarios has one of these.
 void add_echo_scenarios(std::vector<testing::Scenario>& all);
 void add_stream_scenarios(std::vector<testing::Scenario>& all);
+void add_stream_flow_scenarios(std::vector<testing::Scenario>& all);
 
 /// All of them.
 std::vector<testing::Scenario> scenarios();

@@ -1,5 +1,8 @@
 #include "worker.h"
 
+#include "carrier.h"
+#include "counting_new.h"
+#include "openssl_memory.h"
 #include "scenarios.h"
 #include "sim_random.h"
 
@@ -32,6 +35,33 @@ std::uint64_t cpu_time() {
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
          static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+/// No scenario has business with more.
+constexpr std::ptrdiff_t kMostMemory = 32 << 20;
+
+/// Plays it twice. The second time, when the process has filled its pools, it must go the same way,
+/// and give back what it took.
+SeedOutcome play_and_look(Scenario& scenario, std::uint64_t seed,
+                          std::span<const std::size_t> without) {
+  SeedOutcome first = testing::play_seed(scenario, seed, without);
+  if (!first.complaints.empty()) return first;
+  first.states.clear();
+  const std::ptrdiff_t blocks = live_allocations();
+  const std::ptrdiff_t bytes = live_bytes();
+  reset_peak_bytes();
+  SeedOutcome second = testing::play_seed(scenario, seed, without);
+  const std::ptrdiff_t peak = peak_bytes() - bytes;
+  const std::ptrdiff_t left = live_allocations() - blocks - (second.states.empty() ? 0 : 1);
+  if (!second.complaints.empty()) return second;
+  if (second.log_hash != first.log_hash) {
+    second.complaints.emplace_back("the same seed went another way the second time");
+  } else if (peak > kMostMemory) {
+    second.complaints.push_back("it held " + std::to_string(peak) + " bytes");
+  } else if (left != 0) {
+    second.complaints.push_back(std::to_string(left) + " blocks of memory leaked");
+  }
+  return second;
 }
 
 std::size_t number_of(const std::vector<const char*>& states, const char* state) {
@@ -69,6 +99,10 @@ std::size_t scenario_of(const Job& job, const std::vector<Scenario>& all, std::u
 }
 
 void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& progress) {
+  // The same certificates in each process.
+  openssl_uses_new();
+  seed_openssl(0);
+  prepare_carriers();
   std::vector<Scenario> all = scenarios();
   const std::vector<const char*> states = rare_states();
   const std::time_t end = std::time(nullptr) + static_cast<std::time_t>(job.seconds);
@@ -86,7 +120,7 @@ void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& p
     if (job.storm != 0) {
       outcome = play_in_storm(scenario, seed, job.storm);
     } else if (job.twice && !job.real) {
-      outcome = testing::play_seed_twice(scenario, seed, job.without);
+      outcome = play_and_look(scenario, seed, job.without);
     } else {
       outcome = testing::play_seed(scenario, seed, job.without);
     }
@@ -101,7 +135,10 @@ void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& p
                                  .without = job.without,
                                  .disturbances = {}};
     if (job.shrink && !job.real && job.storm == 0 && job.without.empty()) {
-      failure = testing::shrink(scenario, seed, std::move(outcome.complaints));
+      failure = testing::shrink(scenario, seed, std::move(outcome.complaints),
+                                [&scenario, seed](std::span<const std::size_t> without) {
+                                  return !play_and_look(scenario, seed, without).complaints.empty();
+                                });
     } else if (job.storm == 0) {
       failure.disturbances = testing::disturbances_of(scenario, seed, job.without);
     }

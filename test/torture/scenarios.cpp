@@ -36,44 +36,73 @@ std::shared_ptr<Protocol> echo(Trial& trial) {
   return protocol;
 }
 
-/// Sends `bytes`, waits for as many, closes.
-std::shared_ptr<Protocol> asker(Trial& trial, const std::string& bytes) {
-  const auto protocol = trial.protocol();
-  RecordingProtocol& self = *protocol;
-  self.on_made = [&self, &bytes] { self.write(bytes); };
-  self.on_data = [&self, &bytes](BytesView) {
-    if (self.bytes() >= bytes.size()) self.close();
+/// Sends the question, waits for as many bytes, closes.
+std::shared_ptr<Protocol> asker(Trial& trial) {
+  trial.asker = trial.protocol();
+  RecordingProtocol& self = *trial.asker;
+  self.on_made = [&self] { self.write(question(kSize)); };
+  self.on_data = [&self](BytesView) {
+    if (self.bytes() >= kSize) self.close();
   };
-  return protocol;
+  return trial.asker;
 }
 
 /// What came back must be the beginning of what was sent; all of it, unless somebody was told.
-void check_answer(Trial& trial, const Protocol* protocol, const std::string& bytes) {
-  const auto* asked = dynamic_cast<const RecordingProtocol*>(protocol);
-  if (!asked || !bytes.starts_with(asked->data())) return trial.complain("the answer is wrong");
-  if (asked->data().size() == bytes.size()) return;
-  const bool told = trial.reports() > 0 || !trial.faults().injected().empty();
-  if (!told) trial.complain("bytes are missing, and nobody was told");
+void check_answer(Trial& trial) {
+  if (!trial.asker || !question(kSize).starts_with(trial.asker->data())) {
+    return trial.complain("the answer is wrong");
+  }
+  if (trial.asker->bytes() == kSize || (trial.told() && !trial.all_must_be_well())) return;
+  trial.complain("bytes are missing, and nobody was told");
 }
 
-/// Connects to `server`, asks, and takes everything down.
-void ask(Trial& trial, std::shared_ptr<Server> server, std::uint16_t port, ProtocolWrap wrap) {
-  const std::string bytes = pattern(kSize);
-  std::shared_ptr<Protocol> client;
-  ConnectOptions options;
-  options.host = "127.0.0.1";
-  options.port = port;
-  options.timeout = patience(trial);
-  options.wrap = std::move(wrap);
-  const auto connecting = create_connection(
-      trial.loop(), [&] { return client = asker(trial, bytes); }, std::move(options));
-  if (trial.done(connecting)) {
+/// Closes a server, or a transport, however the scenario ends.
+template <class T>
+class Closing {
+ public:
+  explicit Closing(std::shared_ptr<T> what) : what_(std::move(what)) {}
+  Closing(const Closing&) = delete;
+  Closing& operator=(const Closing&) = delete;
+  ~Closing() { what_->close(); }
+
+ private:
+  std::shared_ptr<T> what_;
+};
+
+/// Asks by way of a connection that `connect` opens; and again, if that failed for want of memory.
+template <class Connect>
+void ask(Trial& trial, Connect connect) {
+  do {
+    trial.asker = nullptr;
+    try {
+      const Future<Connection<>> connecting = connect();
+      if (!trial.done(connecting)) continue;
+    } catch (const std::bad_alloc&) {
+      trial.report("out of a call: not enough memory");
+      continue;
+    }
     trial.run_until([&] { return trial.all_lost(); });
-    check_answer(trial, client.get(), bytes);
-  }
-  server->close();
-  trial.done(server->drain(patience(trial)));
+    check_answer(trial);
+  } while (trial.once_more());
+}
+
+/// Takes everything down.
+void end(Trial& trial, Server& server) {
+  server.close();
+  trial.done(server.drain(patience(trial)));
   trial.run_until([&] { return trial.all_lost(); });
+}
+
+void ask_tcp(Trial& trial, std::uint16_t port, const ProtocolWrap& wrap) {
+  ask(trial, [&] {
+    ConnectOptions options;
+    options.host = "127.0.0.1";
+    options.port = port;
+    options.timeout = patience(trial);
+    options.wrap = wrap;
+    return create_connection(
+        trial.loop(), [&trial] { return asker(trial); }, std::move(options));
+  });
 }
 
 void echo_over(Trial& trial, ProtocolWrap server_wrap, ProtocolWrap client_wrap) {
@@ -83,7 +112,9 @@ void echo_over(Trial& trial, ProtocolWrap server_wrap, ProtocolWrap client_wrap)
   const auto starting = create_server(
       trial.loop(), [&trial] { return echo(trial); }, std::move(options));
   if (!trial.done(starting)) return;
-  ask(trial, starting.result(), starting.result()->port(), std::move(client_wrap));
+  const Closing closing(starting.result());
+  ask_tcp(trial, starting.result()->port(), client_wrap);
+  end(trial, *starting.result());
 }
 
 void tcp(Trial& trial) {
@@ -110,19 +141,15 @@ void unix_socket(Trial& trial) {
   const auto starting = create_unix_server(
       trial.loop(), [&trial] { return echo(trial); }, std::move(listen));
   if (!trial.done(starting)) return;
-  const std::string bytes = pattern(kSize);
-  std::shared_ptr<Protocol> client;
-  UnixConnectOptions options;
-  options.path = "@ferry-torture";
-  options.timeout = patience(trial);
-  const auto connecting = create_unix_connection(
-      trial.loop(), [&] { return client = asker(trial, bytes); }, std::move(options));
-  if (trial.done(connecting)) {
-    trial.run_until([&] { return trial.all_lost(); });
-    check_answer(trial, client.get(), bytes);
-  }
-  starting.result()->close();
-  trial.done(starting.result()->drain(patience(trial)));
+  const Closing closing(starting.result());
+  ask(trial, [&] {
+    UnixConnectOptions options;
+    options.path = "@ferry-torture";
+    options.timeout = patience(trial);
+    return create_unix_connection(
+        trial.loop(), [&trial] { return asker(trial); }, std::move(options));
+  });
+  end(trial, *starting.result());
 }
 
 /// A proxy between the two.
@@ -132,6 +159,7 @@ void relayed(Trial& trial) {
   const auto starting = create_server(
       trial.loop(), [&trial] { return echo(trial); }, std::move(behind));
   if (!trial.done(starting)) return;
+  const Closing closing(starting.result());
   const std::uint16_t port = starting.result()->port();
 
   struct Front : Protocol {
@@ -161,9 +189,12 @@ void relayed(Trial& trial) {
       trial.loop(),
       [&trial, port] { return std::make_shared<Front>(trial.loop(), port, patience(trial)); },
       std::move(front));
-  if (trial.done(fronting)) ask(trial, fronting.result(), fronting.result()->port(), {});
-  starting.result()->close();
-  trial.done(starting.result()->drain(patience(trial)));
+  if (trial.done(fronting)) {
+    const Closing closing_front(fronting.result());
+    ask_tcp(trial, fronting.result()->port(), {});
+    end(trial, *fronting.result());
+  }
+  end(trial, *starting.result());
   trial.run_until([&] { return trial.loop().stats().transports == 0; });
 }
 
@@ -183,6 +214,7 @@ Coro<> answer_lines(StreamReader reader, StreamWriter writer) {
 Coro<> ask_lines(Trial* trial) {
   const Duration limit = patience(*trial);
   const auto server = co_await start_server(answer_lines, "127.0.0.1", 0);
+  const Closing closing(server);
   try {
     ConnectOptions options;
     options.host = "127.0.0.1";
@@ -200,7 +232,7 @@ Coro<> ask_lines(Trial* trial) {
     stream.writer.close();
     co_await wait_for(stream.writer.wait_closed(), limit);
   } catch (const std::exception&) {
-    trial->report();
+    trial->report("by a coroutine");
   }
   server->close();
   co_await server->drain(limit);
@@ -223,13 +255,16 @@ void datagrams(Trial& trial) {
     void datagram_received(BytesView data, const DatagramInfo& info) override {
       transport->sendto(data, info.peer);
     }
-    void error_received(std::error_code) override { trial.report(); }
+    void error_received(std::error_code) override { trial.report("by a datagram endpoint"); }
+    void connection_lost(std::error_code error) override {
+      if (error) trial.report("by a lost datagram endpoint");
+    }
   };
   struct Asker : Echo {
     using Echo::Echo;
     std::vector<std::string> got;
     void datagram_received(BytesView data, const DatagramInfo&) override {
-      got.emplace_back(data.text());
+      exempt([&] { got.emplace_back(data.text()); });
     }
   };
   DatagramOptions here;
@@ -237,12 +272,14 @@ void datagrams(Trial& trial) {
   const auto server = create_datagram_endpoint(
       trial.loop(), [&] { return std::make_shared<Echo>(trial); }, std::move(here));
   if (!trial.done(server)) return;
+  const Closing closing_server(server.result().transport);
   DatagramOptions there;
   there.remote_host = "127.0.0.1";
   there.remote_port = server.result().transport->sockname().port();
   const auto client = create_datagram_endpoint(
       trial.loop(), [&] { return std::make_shared<Asker>(trial); }, std::move(there));
   if (trial.done(client)) {
+    const Closing closing_client(client.result().transport);
     const Asker& asker = *client.result().protocol;
     constexpr std::size_t kCount = 30;
     for (std::size_t i = 0; i < kCount; ++i) asker.transport->sendto(pattern(i));
@@ -253,10 +290,9 @@ void datagrams(Trial& trial) {
     for (const std::string& each : asker.got) {
       if (each != pattern(each.size())) trial.complain("a datagram is wrong");
     }
-    if (asker.got.size() < kCount && trial.reports() == 0) {
+    if (asker.got.size() < kCount && (!trial.told() || trial.all_must_be_well())) {
       trial.complain("datagrams are missing, and nobody was told");
     }
-    client.result().transport->close();
   }
   server.result().transport->close();
   trial.run_until([&] { return trial.loop().stats().transports == 0; });

@@ -26,7 +26,7 @@ class Torture : public ::testing::TestWithParam<std::tuple<Scenario, World>> {
     const auto& [scenario, world] = GetParam();
     Trial trial(world);
     prepare(trial.faults());
-    scenario.play(trial);
+    trial.play(scenario);
     const std::string faults = story(trial.faults().injected());
     look(trial.faults());
     const std::vector<std::string> complaints = trial.end();

@@ -1,28 +1,75 @@
 #include "trial.h"
 
+#include "counted_kernel.h"
+#include "counted_transport.h"
+
 #include <algorithm>
 #include <chrono>
+#include <map>
+#include <new>
 
 namespace ferry::test {
 
 using namespace std::chrono_literals;
 
+namespace {
+
+/// What it writes down is the test's own; what its hooks ask of the transport is not.
+class TrialProtocol final : public testing::RecordingProtocol {
+ public:
+  void connection_made(std::shared_ptr<Transport> transport) override {
+    const AllocationsExempt guard;
+    RecordingProtocol::connection_made(std::make_shared<CountedTransport>(std::move(transport)));
+  }
+  void data_received(BytesView data) override {
+    exempt([&] { RecordingProtocol::data_received(data); });
+  }
+  bool eof_received() override {
+    return exempt([&] { return RecordingProtocol::eof_received(); });
+  }
+  void connection_lost(std::error_code error) override {
+    exempt([&] { RecordingProtocol::connection_lost(error); });
+  }
+  void pause_writing() override {
+    exempt([&] { RecordingProtocol::pause_writing(); });
+  }
+  void resume_writing() override {
+    exempt([&] { RecordingProtocol::resume_writing(); });
+  }
+};
+
+}  // namespace
+
 std::string pattern(std::size_t size) {
+  const AllocationsExempt guard;
   std::string text(size, '\0');
   testing::Seed seed(size, "pattern");
   for (char& each : text) each = static_cast<char>(seed.next());
   return text;
 }
 
-Trial::Trial(World world) : descriptors_before_(open_descriptors()) {
+const std::string& question(std::size_t size) {
+  const AllocationsExempt guard;
+  static std::map<std::size_t, std::string> all;
+  const auto found = all.find(size);
+  return found != all.end() ? found->second : all.emplace(size, pattern(size)).first->second;
+}
+
+Trial::Trial(World world) : descriptors_before_(exempt([] { return open_descriptors(); })) {
+  const AllocationsExempt guard;
   auto inner = make_kernel(world);
   sim_ = dynamic_cast<testing::SimKernel*>(inner.get());
-  auto kernel = std::make_unique<testing::FaultKernel>(std::move(inner));
-  faults_ = kernel.get();
-  loop_ = std::make_unique<EventLoop>(std::move(kernel));
+  auto faulty = std::make_unique<testing::FaultKernel>(std::move(inner));
+  faults_ = faulty.get();
+  std::unique_ptr<Kernel> kernel = std::move(faulty);
+  if (sim_) kernel = make_counted_kernel(std::move(kernel));
+  loop_ = counted([&] { return std::make_unique<EventLoop>(std::move(kernel)); });
   loop_->set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
-    report();
-    if (faults_->injected().empty()) complain("without a fault: " + context.to_string());
+    const AllocationsExempt inner_guard;
+    report(context.to_string());
+    if (faults_->injected().empty() && !allocation_failed()) {
+      complain("without a fault: " + context.to_string());
+    }
   });
 }
 
@@ -30,19 +77,38 @@ Trial::~Trial() = default;
 
 void Trial::run_until(std::function<bool()> condition) {
   if (condition()) return;
+  const AllocationsExempt guard;
   const Duration step = simulated() ? Duration(10ms) : Duration(1ms);
   const TimePoint limit = loop_->time() + (simulated() ? Duration(1h) : Duration(10s));
   Timer timer(*loop_, [&] {
+    const AllocationsExempt inner_guard;
     if (condition() || loop_->time() >= limit) return loop_->stop();
     timer.set(step);
   });
   timer.set(Duration::zero());
-  loop_->run_forever();
+  counted([&] { loop_->run_forever(); });
   if (!condition()) complain("it came to no end");
 }
 
+void Trial::report(std::string_view of) {
+  ++reports_;
+  if (all_must_be_well()) complain("after the failure was over: " + std::string(of));
+}
+
+bool Trial::told() const {
+  return reports_ > 0 || !faults_->injected().empty() ||
+         std::any_of(protocols_.begin(), protocols_.end(),
+                     [](const auto& each) { return static_cast<bool>(each->error()); });
+}
+
+void Trial::complain(std::string what) {
+  const AllocationsExempt guard;
+  complaints_.push_back(std::move(what));
+}
+
 std::shared_ptr<testing::RecordingProtocol> Trial::protocol() {
-  protocols_.push_back(std::make_shared<testing::RecordingProtocol>());
+  const AllocationsExempt guard;
+  protocols_.push_back(std::make_shared<TrialProtocol>());
   return protocols_.back();
 }
 
@@ -51,13 +117,38 @@ bool Trial::all_lost() const {
                      [](const auto& each) { return !each->made() || each->lost(); });
 }
 
+bool Trial::once_more() {
+  if (well_from_ || !allocation_failed()) return false;
+  well_from_ = protocols_.size();
+  return true;
+}
+
+void Trial::play(const Scenario& scenario) {
+  do {
+    try {
+      scenario.play(*this);
+    } catch (const std::bad_alloc&) {
+      // Out of a call that the scenario made: the rest of it is not played.
+      report("out of a call: not enough memory");
+      run_until([this] {
+        const LoopStats stats = loop_->stats();
+        return all_lost() && stats.transports + stats.operations + stats.tasks == 0;
+      });
+    }
+  } while (once_more());
+}
+
 std::vector<std::string> Trial::end() {
   if (!all_lost()) complain("a connection was not lost");
-  for (const auto& each : protocols_) {
-    if (each->error()) report();
-    for (const std::string& violation : each->violations()) complain(violation);
-  }
   loop_->close();
+  const AllocationsExempt guard;
+  for (std::size_t i = 0; i < protocols_.size(); ++i) {
+    const testing::RecordingProtocol& each = *protocols_[i];
+    for (const std::string& violation : each.violations()) complain(violation);
+    if (well_from_ && i >= *well_from_ && each.error()) {
+      complain("after the failure was over a connection failed: " + each.error().message());
+    }
+  }
   const LoopStats stats = loop_->stats();
   const auto nothing = [this](std::size_t left, const char* what) {
     if (left != 0) complain(std::to_string(left) + " " + what + " left");
@@ -75,7 +166,7 @@ std::vector<std::string> Trial::end() {
     nothing(sim.names, "names");
     nothing(static_cast<std::size_t>(sim.bad_descriptors), "calls with a bad descriptor");
   }
-  loop_.reset();
+  counted([&] { loop_.reset(); });
   nothing(open_descriptors() - descriptors_before_, "descriptors");
   return std::move(complaints_);
 }

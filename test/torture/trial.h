@@ -1,5 +1,6 @@
 #pragma once
 
+#include "counting_new.h"
 #include "world.h"
 
 #include <ferry/connect.h>
@@ -8,14 +9,27 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ferry::test {
 
+class Trial;
+
+struct Scenario {
+  const char* name;
+  void (*play)(Trial&);
+};
+std::span<const Scenario> scenarios();
+
 /// One run of a scenario on a kernel whose calls may be made to fail, and what was wrong with it.
 /// Whatever fails: every callback keeps the contract, what does not arrive whole is reported
 /// somewhere, nothing is left behind, and it comes to an end.
+///
+/// Allocations may fail, too (see counting_new.h): all count but those of this class, of its
+/// protocols, and in the simulation those of the kernel.
 class Trial {
  public:
   explicit Trial(World world);
@@ -34,18 +48,27 @@ class Trial {
     run_until([&future] { return future.done(); });
     if (!future.done() || future.cancelled()) return false;
     if (!future.exception()) return true;
-    report();
+    report("by a future");
     return false;
   }
   /// Somebody was told of a failure.
-  void report() { ++reports_; }
-  std::size_t reports() const { return reports_; }
-  void complain(std::string what) { complaints_.push_back(std::move(what)); }
+  void report(std::string_view of = {});
+  /// Somebody was: the exception handler, a protocol by its error, or whoever reported it.
+  bool told() const;
+  void complain(std::string what);
   /// A protocol that this watches over to its end.
   std::shared_ptr<testing::RecordingProtocol> protocol();
   /// All of them that were made have been lost.
   bool all_lost() const;
+  /// What the protocol that asks is: the latest that was made so.
+  std::shared_ptr<testing::RecordingProtocol> asker;
+  /// True, once, if an allocation has failed: then what was done is to be done again, and from now
+  /// on all must be well.
+  bool once_more();
+  bool all_must_be_well() const { return well_from_.has_value(); }
 
+  /// Plays it; after a failed allocation once more, when all is over, and then it must succeed.
+  void play(const Scenario& scenario);
   /// Closes the loop, looks whether anything is left, and gives all complaints.
   std::vector<std::string> end();
 
@@ -56,16 +79,13 @@ class Trial {
   std::vector<std::shared_ptr<testing::RecordingProtocol>> protocols_;
   std::vector<std::string> complaints_;
   std::size_t reports_ = 0;
+  std::optional<std::size_t> well_from_;  // the first protocol that must not fail
   std::size_t descriptors_before_;
 };
 
 /// `size` bytes that differ from place to place.
 std::string pattern(std::size_t size);
-
-struct Scenario {
-  const char* name;
-  void (*play)(Trial&);
-};
-std::span<const Scenario> scenarios();
+/// The same, kept for ever: what is asked.
+const std::string& question(std::size_t size);
 
 }  // namespace ferry::test

@@ -76,8 +76,10 @@ SeedOutcome play_seed(Scenario& scenario, std::uint64_t seed,
 /// The same twice: that the two differ is a complaint.
 SeedOutcome play_seed_twice(Scenario& scenario, std::uint64_t seed,
                             std::span<const std::size_t> without = {});
-/// Which of the disturbances of a seed that fails can be left out, all together.
-SeedFailure shrink(Scenario& scenario, std::uint64_t seed, std::vector<std::string> complaints);
+/// Which of the disturbances of a seed that fails can be left out, all together. `fails`: whether
+/// it fails as well without those; null: as play_seed_twice says.
+SeedFailure shrink(Scenario& scenario, std::uint64_t seed, std::vector<std::string> complaints,
+                   Function<bool(std::span<const std::size_t> without)> fails = {});
 
 /// Runs it in the worlds of many seeds, until one fails:
 ///

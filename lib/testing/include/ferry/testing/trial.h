@@ -17,12 +17,14 @@
 namespace ferry::testing {
 
 struct TrialOptions {
-  /// On the system's own kernel and clock: of the disturbances only those of calls take place.
+  /// On the system's own kernel: of the disturbances only those of calls take place.
   bool real = false;
+  /// There the loop's clock goes so many times as fast as the real one.
+  std::int64_t real_speed = 50;
   SimOptions sim{};
   /// What a Trial::run_until may take. In the simulation it is virtual, and costs nothing.
   Duration patience = std::chrono::hours(1);
-  Duration real_patience = std::chrono::seconds(20);
+  Duration real_patience = std::chrono::seconds(20);  ///< Of the real clock.
   /// More turns of the loop than this while the clock stands still are a loop that spins.
   std::uint64_t turns_at_once = 50'000;
 };

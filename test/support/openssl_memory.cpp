@@ -1,0 +1,43 @@
+#include "openssl_memory.h"
+
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+#include <malloc.h>
+
+namespace ferry::test {
+
+namespace {
+
+void* allocate(std::size_t size, const char*, int) {
+  return ::operator new(size, std::nothrow);
+}
+void release(void* memory, const char*, int) {
+  ::operator delete(memory);
+}
+void* reallocate(void* memory, std::size_t size, const char* file, int line) {
+  if (!memory) return allocate(size, file, line);
+  if (size == 0) {
+    release(memory, file, line);
+    return nullptr;
+  }
+  void* const fresh = allocate(size, file, line);
+  if (!fresh) return nullptr;
+  std::memcpy(fresh, memory, std::min(size, malloc_usable_size(memory)));
+  release(memory, file, line);
+  return fresh;
+}
+
+}  // namespace
+
+void openssl_uses_new() {
+  if (CRYPTO_set_mem_functions(allocate, reallocate, release) != 1) {
+    throw std::logic_error("OpenSSL has memory already");
+  }
+}
+
+}  // namespace ferry::test

@@ -1,0 +1,289 @@
+#include <ferry/testing/seeds.h>
+
+#include <ferry/connect.h>
+#include <ferry/server.h>
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <set>
+
+namespace ferry::testing {
+
+namespace {
+
+using namespace std::chrono_literals;
+using Kind = Disturbance::Kind;
+
+struct Pair {
+  std::shared_ptr<Server> server;
+  std::shared_ptr<RecordingProtocol> client;
+};
+
+/// A server whose protocols `prepare` sets up, and a client.
+Pair connected(Trial& trial, void (*prepare)(RecordingProtocol&, Trial&)) {
+  Pair made;
+  ListenOptions options;
+  options.hosts = {"127.0.0.1"};
+  const auto starting = create_server(
+      trial.loop(),
+      [&trial, prepare] {
+        auto protocol = trial.protocol();
+        prepare(*protocol, trial);
+        return protocol;
+      },
+      std::move(options));
+  if (!trial.done(starting)) return made;
+  made.server = starting.result();
+  ConnectOptions there;
+  there.host = "127.0.0.1";
+  there.port = made.server->port();
+  const auto connecting = create_connection(
+      trial.loop(), [&] { return made.client = trial.protocol(); }, std::move(there));
+  if (!trial.done(connecting)) made.client = nullptr;
+  return made;
+}
+
+void take_down(Trial& trial, const Pair& pair) {
+  if (pair.client && !pair.client->lost()) pair.client->close();
+  if (pair.server) {
+    pair.server->close();
+    trial.done(pair.server->drain(1s));
+  }
+  trial.run_until([&trial] { return trial.all_lost(); });
+}
+
+void good(Trial& trial) {
+  const Pair pair = connected(trial, [](RecordingProtocol& self, Trial&) {
+    self.on_data = [&self](BytesView data) { self.write(data); };
+  });
+  if (pair.client && !pair.client->lost()) {
+    pair.client->write(std::string(3000, 'x'));
+    trial.run_until([&] { return pair.client->lost() || pair.client->bytes() == 3000; });
+  }
+  take_down(trial, pair);
+}
+
+/// Takes what arrives at once for a message.
+void naive(Trial& trial) {
+  const Pair pair = connected(trial, [](RecordingProtocol& self, Trial& seen_by) {
+    self.on_data = [&seen_by](BytesView data) {
+      if (data.size() != 3000) seen_by.complain("not a message");
+    };
+  });
+  if (pair.client && !pair.client->lost()) pair.client->write(std::string(3000, 'x'));
+  trial.run_for(1s);
+  take_down(trial, pair);
+}
+
+std::string complaints_of(void (*play)(Trial&), std::uint64_t seed = 1) {
+  Scenario scenario{.name = "it", .play = play};
+  const SeedOutcome outcome = play_in(scenario, seed, {});
+  std::string all;
+  for (const std::string& each : outcome.complaints) all += (all.empty() ? "" : "; ") + each;
+  return all;
+}
+
+}  // namespace
+
+TEST(Seeds, AProgramThatIsRightPassesInAllWorlds) {
+  const SeedReport report = run_seeds({.name = "good", .play = good}, {.count = 500});
+  EXPECT_TRUE(report.ok()) << report.failure->to_string();
+  EXPECT_EQ(report.seeds, 500u);
+}
+
+TEST(Seeds, AFailureIsFoundShrunkAndReplayed) {
+  const SeedReport report = run_seeds({.name = "naive", .play = naive}, {.count = 100});
+  ASSERT_FALSE(report.ok());
+  const SeedFailure& failure = *report.failure;
+  EXPECT_EQ(failure.complaints.front(), "not a message");
+  // One thing is enough, and what is left is it.
+  ASSERT_EQ(failure.disturbances.size(), 1u) << failure.to_string();
+  Scenario again{.name = "naive", .play = naive};
+  EXPECT_EQ(play_seed(again, failure.seed, failure.without).complaints.front(), "not a message");
+  EXPECT_NE(
+      failure.to_string().find("replay: --scenario naive --seed " + std::to_string(failure.seed)),
+      std::string::npos);
+}
+
+TEST(Seeds, TheSameSeedGoesTheSameWay) {
+  Scenario scenario{.name = "good", .play = good};
+  std::set<std::uint64_t> hashes;
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    const std::uint64_t hash = play_seed(scenario, seed).log_hash;
+    EXPECT_EQ(play_seed(scenario, seed).log_hash, hash);
+    hashes.insert(hash);
+  }
+  EXPECT_GT(hashes.size(), 25u);  // and others another one, most of them
+}
+
+TEST(Seeds, AProgramThatDependsOnMoreThanItsSeedIsFound) {
+  int runs = 0;
+  const SeedReport report =
+      run_seeds({.name = "moody", .play = [&runs](Trial& trial) { trial.run_for(++runs * 1s); }},
+                {.count = 1, .shrink = false});
+  ASSERT_FALSE(report.ok());
+  EXPECT_EQ(report.failure->complaints.front(), "the same seed went another way the second time");
+}
+
+TEST(Seeds, StatesAreCountedOnceASeed) {
+  const SeedReport report = run_seeds({.name = "states",
+                                       .play =
+                                           [](Trial& trial) {
+                                             trial.reached("here");
+                                             trial.reached("here");
+                                           }},
+                                      {.count = 10});
+  EXPECT_EQ(report.states, (std::map<std::string, std::uint64_t>{{"here", 10}}));
+}
+
+TEST(Trial, AnExceptionOutOfTheScenarioIsAComplaint) {
+  EXPECT_EQ(complaints_of([](Trial&) { throw std::runtime_error("oh"); }),
+            "the scenario threw: oh");
+}
+
+TEST(Trial, WhatSpinsIsStopped) {
+  EXPECT_EQ(complaints_of([](Trial& trial) {
+              struct Spin {
+                static void once(EventLoop* loop) {
+                  loop->call_soon([loop] { once(loop); });
+                }
+              };
+              Spin::once(&trial.loop());
+              trial.run_until([] { return false; });
+            }),
+            "it spins: 50000 turns at one moment");
+}
+
+TEST(Trial, WhatNeverEndsIsStopped) {
+  EXPECT_EQ(complaints_of([](Trial& trial) {
+              Future<void> never(trial.loop());
+              trial.done(never);
+            }),
+            "it comes to no end");
+}
+
+TEST(Trial, AConnectionThatStaysIsAComplaint) {
+  EXPECT_EQ(complaints_of([](Trial& trial) {
+              const Pair pair = connected(trial, [](RecordingProtocol&, Trial&) {});
+              pair.server->close();
+            }),
+            "a connection was not lost; reported although nothing went wrong: connection_lost: The "
+            "event loop was closed; reported although nothing went wrong: connection_lost: The "
+            "event loop was closed");
+}
+
+TEST(Trial, AReportInACalmWorldIsAComplaint) {
+  EXPECT_EQ(complaints_of([](Trial& trial) { trial.report("bad luck"); }),
+            "reported although nothing went wrong: bad luck");
+}
+
+TEST(Trial, AReportInAWorldWithFaultsIsNone) {
+  Scenario scenario{.name = "told", .play = [](Trial& trial) { trial.report("bad luck"); }};
+  EXPECT_TRUE(play_in(scenario, 1, {{.kind = Kind::cut}}).complaints.empty());
+}
+
+TEST(Trial, ABreachOfTheContractIsAComplaint) {
+  EXPECT_EQ(complaints_of([](Trial& trial) {
+              const auto protocol = trial.protocol();
+              protocol->resume_writing();
+            }),
+            "resume_writing was called before connection_made; "
+            "resume_writing was called without pause_writing");
+}
+
+TEST(Trial, RunsOnTheRealKernel) {
+  Scenario scenario{.name = "good", .play = good, .options = {.real = true}};
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const SeedOutcome outcome = play_seed(scenario, seed);
+    EXPECT_TRUE(outcome.complaints.empty()) << outcome.complaints.front();
+  }
+}
+
+TEST(Trial, AfterHealingNothingFails) {
+  Scenario scenario{.name = "healed", .play = [](Trial& trial) {
+                      trial.run_for(1ms);
+                      trial.heal();
+                      const std::size_t before = trial.reports();
+                      good(trial);
+                      if (trial.reports() != before) trial.complain("still ill");
+                    }};
+  const std::vector<Disturbance> all = {
+      {.kind = Kind::errors, .lasts = 1h, .count = 1000},
+      {.kind = Kind::error, .count = 1000, .call = "socket", .error = EMFILE},
+      {.kind = Kind::partition, .lasts = 1h},
+      {.kind = Kind::cut_after, .count = 10},
+      {.kind = Kind::descriptors, .lasts = 1h}};
+  for (const Disturbance& one : all) {
+    const SeedOutcome outcome = play_in(scenario, 1, {one});
+    EXPECT_TRUE(outcome.complaints.empty())
+        << one.to_string() << ": " << outcome.complaints.front();
+  }
+}
+
+TEST(Disturbances, EveryKindIsDrawnAndAThirdOfTheWorldsIsCalm) {
+  std::set<Kind> kinds;
+  int calm = 0;
+  for (std::uint64_t seed = 0; seed < 3000; ++seed) {
+    bool harmful = false;
+    for (const Disturbance& one : draw_disturbances(seed)) {
+      kinds.insert(one.kind);
+      harmful = harmful || one.harmful();
+      EXPECT_FALSE(one.to_string().empty());
+    }
+    calm += harmful ? 0 : 1;
+  }
+  EXPECT_EQ(kinds.size(), static_cast<std::size_t>(Kind::clock) + 1);
+  EXPECT_NEAR(calm, 1000, 150);
+}
+
+TEST(Disturbances, WhatIsNotAllowedIsNotDrawn) {
+  const Troubles none{.network = false, .calls = false, .descriptors = false, .clock = false};
+  for (std::uint64_t seed = 0; seed < 500; ++seed) {
+    for (const Disturbance& one : draw_disturbances(seed, none)) {
+      EXPECT_FALSE(one.harmful()) << one.to_string();
+    }
+  }
+}
+
+TEST(Disturbances, EachTakesPlace) {
+  // What a client that asks once sees of each.
+  const auto outcome = [](Disturbance one) {
+    std::string seen;
+    Scenario scenario{
+        .name = "seen", .play = [&seen](Trial& trial) {
+          const TimePoint start = trial.loop().time();
+          const Pair pair = connected(trial, [](RecordingProtocol& self, Trial&) {
+            self.on_data = [&self](BytesView data) { self.write(data); };
+          });
+          if (!pair.client) {
+            seen = "not connected";
+          } else {
+            if (!pair.client->lost()) pair.client->write(std::string(100, 'x'));
+            trial.run_until([&] { return pair.client->lost() || pair.client->bytes() == 100; });
+            seen = pair.client->lost() ? "lost" : "answered";
+          }
+          const auto time = trial.loop().time() - start;
+          seen += time == 0s ? " at once" : time < 1s ? " later" : " late";
+          take_down(trial, pair);
+        }};
+    for (const std::string& each : play_in(scenario, 1, {one}).complaints) seen += "; " + each;
+    return seen;
+  };
+  EXPECT_EQ(outcome({.kind = Kind::schedule}), "answered at once");
+  EXPECT_EQ(outcome({.kind = Kind::link, .link = {.latency_min = 10ms}}), "answered later");
+  EXPECT_EQ(outcome({.kind = Kind::small_pipes, .count = 512}), "answered at once");
+  EXPECT_EQ(outcome({.kind = Kind::slow_turns, .lasts = 1ms}), "answered later");
+  EXPECT_EQ(outcome({.kind = Kind::short_counts, .count = 500}), "answered at once");
+  EXPECT_EQ(outcome({.kind = Kind::stall, .after = 1, .lasts = 500ms}), "answered later");
+  EXPECT_EQ(outcome({.kind = Kind::partition, .after = 1, .lasts = 20s}), "answered late");
+  EXPECT_EQ(outcome({.kind = Kind::cut_after, .count = 50}), "lost at once");
+  EXPECT_EQ(outcome({.kind = Kind::error, .count = 9, .call = "socket", .error = EMFILE}),
+            "not connected at once");
+  EXPECT_EQ(outcome({.kind = Kind::errors, .after = 1, .lasts = 1s, .count = 1000}),
+            "not connected at once");
+  EXPECT_EQ(outcome({.kind = Kind::descriptors, .after = 3, .lasts = 1s}), "not connected at once");
+  EXPECT_EQ(outcome({.kind = Kind::clock, .after = 5, .lasts = 10s}), "answered late");
+}
+
+}  // namespace ferry::testing

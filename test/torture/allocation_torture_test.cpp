@@ -1,0 +1,87 @@
+#include "trial.h"
+
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+#include <optional>
+
+namespace ferry::test {
+
+namespace {
+
+/// How a scenario went in which one allocation failed, or none.
+struct Outcome {
+  bool failed = false;       // the allocation that was to fail has come
+  std::ptrdiff_t grown = 0;  // blocks that were not given back
+  std::string complaints;
+};
+
+Outcome run(const Scenario& scenario, World world, std::optional<std::size_t> failing) {
+  Outcome outcome;
+  const std::ptrdiff_t before = live_allocations();
+  std::vector<std::string> complaints;
+  if (failing) fail_allocation(*failing);
+  try {
+    Trial trial(world);
+    trial.play(scenario);
+    complaints = trial.end();
+  } catch (const std::bad_alloc&) {
+    // There was not even a loop.
+  }
+  const AllocationsExempt guard;
+  outcome.failed = failing && allocation_failed();
+  fail_no_allocation();
+  if (complaints.empty()) outcome.grown = live_allocations() - before;
+  for (const std::string& each : complaints) outcome.complaints += "\n  " + each;
+  return outcome;
+}
+
+/// The one allocation that FERRY_ALLOCATION names: a failure is looked into by it.
+std::optional<std::size_t> only() {
+  const char* const text = std::getenv("FERRY_ALLOCATION");
+  if (!text) return std::nullopt;
+  std::size_t number = 0;
+  std::from_chars(text, text + std::string_view(text).size(), number);
+  return number;
+}
+
+class AllocationTorture : public ::testing::TestWithParam<Scenario> {};
+
+TEST_P(AllocationTorture, EachAllocationFailsOnce) {
+  const Scenario scenario = GetParam();
+  // What is made once for the process, or the thread, is there then.
+  for (int i = 0; i < 2; ++i) {
+    const Outcome outcome = run(scenario, World::sim, std::nullopt);
+    ASSERT_EQ(outcome.complaints, "");
+  }
+  std::size_t number = only().value_or(0);
+  for (;; ++number) {
+    Outcome outcome = run(scenario, World::sim, number);
+    if (!outcome.failed) {
+      if (only()) std::puts("there is no such allocation");
+      break;
+    }
+    // Memory that the thread keeps for the next time is there the second time.
+    if (outcome.complaints.empty() && outcome.grown > 0) {
+      outcome = run(scenario, World::sim, number);
+    }
+    if (!outcome.complaints.empty() || outcome.grown > 0) {
+      ADD_FAILURE() << "FERRY_ALLOCATION=" << number << ": blocks left " << outcome.grown
+                    << outcome.complaints << "\nit failed in" << failed_allocation_stack();
+    }
+    if (only()) break;
+  }
+  RecordProperty("allocations", static_cast<int>(number));
+  if (!only()) {
+    EXPECT_GT(number, 20u);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, AllocationTorture,
+                         ::testing::ValuesIn(scenarios().begin(), scenarios().end()),
+                         [](const auto& of) { return std::string(of.param.name); });
+
+}  // namespace
+
+}  // namespace ferry::test

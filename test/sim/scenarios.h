@@ -10,6 +10,12 @@ namespace ferry::test {
 void add_echo_scenarios(std::vector<testing::Scenario>& all);
 void add_stream_scenarios(std::vector<testing::Scenario>& all);
 void add_stream_flow_scenarios(std::vector<testing::Scenario>& all);
+void add_sync_scenarios(std::vector<testing::Scenario>& all);
+void add_condition_scenarios(std::vector<testing::Scenario>& all);
+void add_queue_scenarios(std::vector<testing::Scenario>& all);
+void add_group_scenarios(std::vector<testing::Scenario>& all);
+void add_task_scenarios(std::vector<testing::Scenario>& all);
+void add_race_scenarios(std::vector<testing::Scenario>& all);
 
 /// All of them.
 std::vector<testing::Scenario> scenarios();

@@ -165,6 +165,8 @@ std::string Disturbance::to_string() const {
       return begin + "no more descriptors" + span;
     case Kind::clock:
       return begin + "the clock jumps by " + milliseconds(lasts);
+    case Kind::call:
+      return "call number " + std::to_string(after) + " fails in its way number " + number;
   }
   return {};
 }

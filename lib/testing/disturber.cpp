@@ -33,6 +33,7 @@ void Trial::Disturber::start_at_once(const Disturbance& one) {
       faults_.push_back(trial_.faults_->inject(
           {.call = one.call, .error = one.error, .after = one.after, .times = one.count}));
       return;
+    case Kind::call: return trial_.faults_->fail_call(one.after, one.count);
     case Kind::short_counts:
       storm_.short_counts = static_cast<unsigned>(one.count);
       return blow();

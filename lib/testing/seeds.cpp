@@ -28,6 +28,8 @@ SeedOutcome play_in(Scenario& scenario, std::uint64_t seed, std::vector<Disturba
     trial.complain("the scenario threw");
   }
   SeedOutcome outcome;
+  outcome.calls = trial.faults().calls();
+  outcome.ways = trial.faults().variants();
   outcome.complaints = trial.end();
   outcome.log_hash = trial.log_hash();
   outcome.states = trial.states();

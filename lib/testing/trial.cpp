@@ -181,7 +181,7 @@ std::vector<std::string> Trial::end() {
               static_cast<std::uint64_t>(faults_->now().time_since_epoch().count());
   loop_->close();
   for (const auto& [owner, record] : records_) {
-    if (record->error()) report("connection_lost: " + record->error().message());
+    if (record->error()) check_error(*record);
     for (const std::string& violation : record->checker().final_violations()) complain(violation);
   }
   check_nothing_left();
@@ -192,6 +192,19 @@ std::vector<std::string> Trial::end() {
   faults_ = nullptr;
   sim_ = nullptr;
   return std::move(complaints_);
+}
+
+/// An error that connection_lost was given must be explained by the transport.
+void Trial::check_error(const ConnectionRecord& record) {
+  const std::error_code lost = record.error();
+  report("connection_lost: " + lost.message());
+  const Error& told = record.transport()->error();
+  if (told.code != lost) {
+    complain("connection_lost says '" + lost.message() + "', the transport '" + told.message() +
+             "'");
+  } else if (*told.operation == '\0') {
+    complain("nobody says what failed: " + told.message());
+  }
 }
 
 void Trial::check_nothing_left() {

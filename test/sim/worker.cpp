@@ -90,6 +90,27 @@ SeedOutcome play_in_storm(Scenario& scenario, std::uint64_t seed, unsigned error
   return testing::play_in(scenario, seed, {storm, cuts});
 }
 
+/// The first failure among all ways in which single calls can fail; no complaints: none.
+SeedOutcome play_torture(Scenario& scenario, const Job& job, Progress& progress,
+                         Disturbance& culprit) {
+  const auto fails = [&](std::uint64_t call, std::size_t way) {
+    limit_cpu_time();
+    culprit = {.kind = Disturbance::Kind::call, .after = call, .count = way};
+    progress.call = call;
+    progress.way = way;
+    return testing::play_in(scenario, job.first, {culprit});
+  };
+  if (job.only_call) return fails(job.only_call->first, job.only_call->second);
+  for (std::uint64_t call = 0;; ++call) {
+    SeedOutcome outcome;
+    for (std::size_t way = 0; way == 0 || way < outcome.ways; ++way) {
+      outcome = fails(call, way);
+      if (!outcome.complaints.empty()) return outcome;
+    }
+    if (outcome.calls <= call) return outcome;
+  }
+}
+
 }  // namespace
 
 void Progress::fail(std::uint64_t at, const std::string& what) {
@@ -127,7 +148,10 @@ void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& p
     limit_cpu_time();
     const std::uint64_t before = cpu_time();
     SeedOutcome outcome;
-    if (job.storm != 0) {
+    Disturbance culprit;
+    if (job.torture) {
+      outcome = play_torture(scenario, job, progress, culprit);
+    } else if (job.storm != 0) {
       outcome = play_in_storm(scenario, seed, job.storm);
     } else if (job.twice && !job.real) {
       outcome = play_and_look(scenario, seed, job.without);
@@ -144,6 +168,13 @@ void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& p
                                  .complaints = outcome.complaints,
                                  .without = job.without,
                                  .disturbances = {}};
+    if (job.torture) {
+      failure.seed = job.first;
+      failure.disturbances = {culprit};
+      return progress.fail(index, failure.to_string() + " --torture --call " +
+                                      std::to_string(culprit.after) + "," +
+                                      std::to_string(culprit.count));
+    }
     if (job.shrink && !job.real && job.storm == 0 && job.without.empty()) {
       failure = testing::shrink(scenario, seed, std::move(outcome.complaints),
                                 [&scenario, seed](std::span<const std::size_t> without) {

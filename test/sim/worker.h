@@ -6,7 +6,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <sys/types.h>
@@ -21,7 +23,11 @@ struct Job {
   std::vector<std::size_t> without{};
   bool twice = true;
   bool shrink = true;
-  bool real = false;          ///< On the system's own kernel.
+  bool real = false;  ///< On the system's own kernel.
+  /// Each call of each scenario fails once in each way it can, in a world that is calm otherwise;
+  /// `seeds` is the number of scenarios.
+  bool torture = false;
+  std::optional<std::pair<std::uint64_t, std::size_t>> only_call{};  ///< Of those one: call, way.
   unsigned storm = 0;         ///< Of a thousand calls so many fail, in place of what is drawn.
   std::uint64_t seconds = 0;  ///< Then it is over, if not before; 0: no limit.
 };
@@ -34,6 +40,8 @@ struct Progress {
 
   std::atomic<std::uint64_t> index{0};  ///< Of the seed under way, from 0.
   std::atomic<std::uint64_t> done{0};   ///< Seeds.
+  std::atomic<std::uint64_t> call{0};   ///< Under torture: which call fails,
+  std::atomic<std::uint64_t> way{0};    ///< and how.
   std::atomic<std::uint64_t> failed_at{0};
   std::atomic<bool> failed{false};
   std::array<std::atomic<std::uint64_t>, kMaxStates> states{};

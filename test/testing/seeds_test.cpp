@@ -233,7 +233,7 @@ TEST(Disturbances, EveryKindIsDrawnAndAThirdOfTheWorldsIsCalm) {
     }
     calm += harmful ? 0 : 1;
   }
-  EXPECT_EQ(kinds.size(), static_cast<std::size_t>(Kind::clock) + 1);
+  EXPECT_EQ(kinds.size(), static_cast<std::size_t>(Kind::call));
   EXPECT_NEAR(calm, 1000, 150);
 }
 
@@ -280,6 +280,7 @@ TEST(Disturbances, EachTakesPlace) {
   EXPECT_EQ(outcome({.kind = Kind::cut_after, .count = 50}), "lost at once");
   EXPECT_EQ(outcome({.kind = Kind::error, .count = 9, .call = "socket", .error = EMFILE}),
             "not connected at once");
+  EXPECT_EQ(outcome({.kind = Kind::call}), "not connected at once");
   EXPECT_EQ(outcome({.kind = Kind::errors, .after = 1, .lasts = 1s, .count = 1000}),
             "not connected at once");
   EXPECT_EQ(outcome({.kind = Kind::descriptors, .after = 3, .lasts = 1s}), "not connected at once");

@@ -37,6 +37,7 @@ struct Disturbance {
     errors,       ///< `count` of a thousand calls fail, for `lasts`.
     descriptors,  ///< No further descriptor for `lasts`.
     clock,        ///< The clock jumps ahead by `lasts`.
+    call,         ///< The call number `after` fails, in its `count`-th way. Never drawn.
   };
   Kind kind = Kind::schedule;
   /// It begins when the program has made so many system calls (for `error`: calls of that name).

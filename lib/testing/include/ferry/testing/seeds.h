@@ -30,6 +30,8 @@ struct SeedOutcome {
   std::vector<std::string> complaints{};
   std::uint64_t log_hash = 0;
   std::vector<const char*> states{};  ///< Trial::reached
+  std::uint64_t calls = 0;            ///< FaultKernel::calls
+  std::size_t ways = 0;               ///< FaultKernel::variants
 };
 
 /// A seed that failed, made as simple as it gets.

@@ -107,6 +107,7 @@ class Trial {
 
  private:
   class Disturber;
+  void check_error(const ConnectionRecord& record);
   void check_nothing_left();
   bool run_simulated(Function<bool()>& condition, TimePoint limit, bool complain_if_late);
   bool run_real(Function<bool()>& condition, TimePoint limit, bool complain_if_late);

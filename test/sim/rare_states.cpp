@@ -9,6 +9,11 @@ void add_rare_states(std::vector<const char*>& all) {
   const std::vector<const char*> seen = Watching::names();
   all.insert(all.end(), seen.begin(), seen.end());
   all.insert(all.end(), {
+                            "abort with a full queue",
+                            "close while reading is paused",
+                            "close while writing is paused",
+                            "end of writing while paused",
+                            "connect cancelled while addresses race",
                             "deadline while the answer is on its way",
                             "answer and deadline in one moment",
                             "exception out of connection_made",
@@ -25,15 +30,9 @@ void add_rare_states(std::vector<const char*>& all) {
 }
 
 std::vector<const char*> rare_states() {
-  return {
-      "abort with a full queue",
-      "close while reading is paused",
-      "close while writing is paused",
-      "end of writing while paused",
-      "connect cancelled while addresses race",
-  };
   std::vector<const char*> all;
   add_rare_states(all);
+  for (const char* each : stream_states()) all.push_back(each);
   return all;
 }
 

@@ -30,14 +30,19 @@ bool TlsConnection::accepts_writes() {
   if (!loop_ || state_ == State::lost) return false;
   if (dropped_writes_ < UINT16_MAX) ++dropped_writes_;
   if (dropped_writes_ > kSilentDrops) {
-    loop_->log(LogLevel::warning,
-               "write to a closing TLS connection (" + peername().to_string() + ")");
+    loop_->log(LogLevel::warning, report_text([this] {
+                 return "write to a closing TLS connection (" + peername().to_string() + ")";
+               }));
   }
   return false;
 }
 
 void TlsConnection::write(BytesView data) {
   if (!accepts_writes() || data.empty()) return;
+  or_fail("TLS write", [&] { put(data); });
+}
+
+void TlsConnection::put(BytesView data) {
   std::size_t encrypted = 0;
   if (!corked_ || data.size() >= kBig) {
     encrypt_backlog();
@@ -63,9 +68,11 @@ void TlsConnection::writelines(std::span<const BytesView> pieces) {
     }
   }
   if (corked_ || closing_) return;
-  encrypt_backlog();
-  flush();
-  check_high_water();
+  or_fail("TLS write", [this] {
+    encrypt_backlog();
+    flush();
+    check_high_water();
+  });
 }
 
 void TlsConnection::write_eof() {

@@ -36,6 +36,13 @@ void TlsConnection::work(BytesView received) {
   const auto self = shared_from_this();
   working_ = true;
   resumed_ = false;
+  or_fail("TLS", [&] { work_on(received); });
+  if (engine_) engine_->set_input({});
+  working_ = false;
+  or_fail("TLS", [this] { steer_below(); });
+}
+
+void TlsConnection::work_on(BytesView received) {
   Buffer waiting = std::move(input_);
   if (!waiting.empty()) waiting.append(received);
   const bool waited = !waiting.empty();
@@ -55,9 +62,6 @@ void TlsConnection::work(BytesView received) {
       input_ = std::move(waiting);
     }
   }
-  engine_->set_input({});
-  working_ = false;
-  steer_below();
 }
 
 /// The same inside a call of the application's: what the protocol is to hear waits for a turn of
@@ -165,7 +169,12 @@ void TlsConnection::resume_reading() {
     again_ = true;
   } else if (engine_ && (!input_.empty() || engine_->may_read() ||
                          engine_->close_notify_received() || below_eof_)) {
-    loop_->call_soon([self = shared_from_this()] { self->work(); });
+    try {
+      loop_->call_soon([self = shared_from_this()] { self->work(); });
+    } catch (const std::bad_alloc&) {
+      paused_ = true;
+      throw;
+    }
   } else {
     steer_below();
   }

@@ -30,33 +30,38 @@ bool TlsConnection::accepts_writes() {
   if (!loop_ || state_ == State::lost) return false;
   if (dropped_writes_ < UINT16_MAX) ++dropped_writes_;
   if (dropped_writes_ > kSilentDrops) {
-    loop_->log(LogLevel::warning,
-               "write to a closing TLS connection (" + peername().to_string() + ")");
+    loop_->log(LogLevel::warning, report_text([this] {
+                 return "write to a closing TLS connection (" + peername().to_string() + ")";
+               }));
   }
   return false;
 }
 
 void TlsConnection::write(BytesView data) {
   if (!accepts_writes() || data.empty()) return;
-  take(data);
-  if (over_) return;
-  if (!corked_) flush();
-  check_high_water();
+  or_fail("TLS write", [&] {
+    take(data);
+    if (over_) return;
+    if (!corked_) flush();
+    check_high_water();
+  });
 }
 
 void TlsConnection::writelines(std::span<const BytesView> pieces) {
   if (!accepts_writes()) return;
-  {
-    const Cork cork(*this);
-    for (const BytesView piece : pieces) take(piece);
-  }
-  if (over_) return;
-  if (!corked_) {
-    encrypt_backlog();
-    flush();
-  }
-  // Not before all of them are taken: what pause_writing writes comes behind them.
-  check_high_water();
+  or_fail("TLS write", [&] {
+    {
+      const Cork cork(*this);
+      for (const BytesView piece : pieces) take(piece);
+    }
+    if (over_) return;
+    if (!corked_) {
+      encrypt_backlog();
+      flush();
+    }
+    // Not before all of them are taken: what pause_writing writes comes behind them.
+    check_high_water();
+  });
 }
 
 /// Encrypts or keeps `data`.

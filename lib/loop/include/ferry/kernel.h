@@ -195,7 +195,8 @@ class Kernel {
 
   // -- readiness and signals
   /// Starts watching an open, non-blocking descriptor. The listener must outlive the watch.
-  /// Null and `error` set if the kernel refuses (ENOSPC, ENOMEM; EPERM: not pollable).
+  /// Null and `error` set if the kernel refuses (ENOSPC, ENOMEM; EPERM: not pollable), also if this
+  /// process has no memory for it.
   virtual FdWatchPtr watch(int fd, FdWatch::Listener& listener, std::error_code& error) = 0;
   virtual std::error_code watch_signal(int signal_number) = 0;
   virtual std::error_code unwatch_signal(int signal_number) = 0;

@@ -3,6 +3,7 @@
 //     sim --seeds 20000 --rare            all scenarios in turn; every rare state must be met
 //     sim --scenario echo-tcp --seed 17   one world again
 //     sim --torture                       each call of each scenario fails once in each way
+//     sim --starve                        each allocation while the loop runs fails
 //     sim --real --storm 100 --seconds 60 on the real kernel, where a tenth of all calls fails
 //
 // A crash or a hang is a failure as any other: the seeds run in processes of their own.
@@ -33,7 +34,8 @@ using ferry::testing::Scenario;
 constexpr const char kUsage[] =
     "usage: sim [--seeds N] [--first N] [--seed N] [--scenario NAME] [--without N,N...]\n"
     "           [--jobs N] [--until-failure] [--failures N] [--rare] [--once] [--no-shrink]\n"
-    "           [--real] [--torture] [--call N,WAY] [--storm PERMILLE] [--seconds N] [--list] "
+    "           [--real] [--torture] [--call N,WAY] [--starve] [--allocation N] [--storm PERMILLE] "
+    "[--seconds N] [--list] "
     "[--times] [--tap]\n";
 
 struct Arguments {
@@ -95,6 +97,11 @@ Arguments parse(const std::vector<std::string>& words) {
     } else if (word == "--torture") {
       job.torture = true;
       job.first = 1;
+    } else if (word == "--starve") {
+      job.starve = true;
+      job.first = 1;
+    } else if (word == "--allocation") {
+      job.only_allocation = number();
     } else if (word == "--call") {
       const std::vector<std::size_t> which = numbers(value());
       job.only_call.emplace(which.at(0), which.at(1));
@@ -161,9 +168,10 @@ class Worker {
     if (WIFSIGNALED(status)) {
       how = WTERMSIG(status) == SIGPROF ? "it hangs" : strsignal(WTERMSIG(status));
     }
-    const std::string seed = std::to_string(job_.torture ? job_.first : job_.first + index);
+    const std::string seed = std::to_string(job_.once_each() ? job_.first : job_.first + index);
     std::string text = "scenario " + all[which].name + ", seed " + seed + ":\n  " + how +
                        "\nreplay: --scenario " + all[which].name + " --seed " + seed;
+    if (job_.starve) text += " --starve --allocation " + std::to_string(progress_->call);
     if (job_.torture) {
       text += " --torture --call " + std::to_string(progress_->call) + "," +
               std::to_string(progress_->way);
@@ -302,7 +310,7 @@ int sim(Arguments arguments) {
     return 0;
   }
   ferry::test::scenario_of(arguments.job, all, 0);  // throws if there is no such
-  if (arguments.job.torture) arguments.job.seeds = arguments.job.only.empty() ? all.size() : 1;
+  if (arguments.job.once_each()) arguments.job.seeds = arguments.job.only.empty() ? all.size() : 1;
   const auto count = std::min<std::uint64_t>(arguments.jobs, arguments.job.seeds);
   std::vector<Worker> workers;
   for (std::uint64_t i = 0; i < count; ++i) workers.emplace_back(arguments.job, i, count);
@@ -316,7 +324,7 @@ int sim(Arguments arguments) {
   const std::size_t seldom = arguments.tap    ? report_tap(arguments, workers, all, result)
                              : arguments.rare ? report_states(workers, result.done)
                                               : 0;
-  const bool twice = arguments.job.twice && !arguments.job.real && !arguments.job.torture &&
+  const bool twice = arguments.job.twice && !arguments.job.real && !arguments.job.once_each() &&
                      arguments.job.storm == 0;
   if (arguments.times) report_times(workers, all, twice);
   const auto cpu = sum(workers, [](Progress& each) {

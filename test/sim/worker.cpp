@@ -1,6 +1,7 @@
 #include "worker.h"
 
 #include "carrier.h"
+#include "counted_kernel.h"
 #include "counting_new.h"
 #include "openssl_memory.h"
 #include "scenarios.h"
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 #include <ctime>
+#include <optional>
 #include <stdexcept>
 
 #include <sys/time.h>
@@ -111,6 +113,42 @@ SeedOutcome play_torture(Scenario& scenario, const Job& job, Progress& progress,
   }
 }
 
+/// The first failure among all allocations that can fail; no complaints: none.
+SeedOutcome play_starved(Scenario& scenario, const Job& job, Progress& progress,
+                         std::size_t& number) {
+  // What a scenario makes while the loop does not run cannot be left half made, since its callbacks
+  // refer to that. Inside of those allocations count.
+  const AllocationsExempt outside;
+  scenario.options.wrap = make_counted_kernel;
+  scenario.options.lenient = true;
+  // So that the world does not count as calm: a call that is never made.
+  const Disturbance ill{.kind = Disturbance::Kind::call, .after = UINT64_MAX};
+  const auto fails = [&] {
+    limit_cpu_time();
+    progress.call = number;
+    fail_allocation(number);
+    SeedOutcome outcome = testing::play_in(scenario, job.first, {ill});
+    fail_no_allocation();
+    return outcome;
+  };
+  if (job.only_allocation) {
+    number = *job.only_allocation;
+    return fails();
+  }
+  for (number = 0;; ++number) {
+    SeedOutcome outcome = fails();
+    if (!outcome.complaints.empty() || !allocation_failed()) return outcome;
+    const std::ptrdiff_t before = live_allocations();
+    outcome = fails();
+    if (live_allocations() <= before) continue;
+    const std::ptrdiff_t again = live_allocations();
+    outcome = fails();
+    if (live_allocations() <= again) continue;
+    outcome.complaints.emplace_back("each run leaves memory behind");
+    return outcome;
+  }
+}
+
 }  // namespace
 
 void Progress::fail(std::uint64_t at, const std::string& what) {
@@ -149,7 +187,10 @@ void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& p
     const std::uint64_t before = cpu_time();
     SeedOutcome outcome;
     Disturbance culprit;
-    if (job.torture) {
+    std::size_t allocation = 0;
+    if (job.starve) {
+      outcome = play_starved(scenario, job, progress, allocation);
+    } else if (job.torture) {
       outcome = play_torture(scenario, job, progress, culprit);
     } else if (job.storm != 0) {
       outcome = play_in_storm(scenario, seed, job.storm);
@@ -168,6 +209,12 @@ void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& p
                                  .complaints = outcome.complaints,
                                  .without = job.without,
                                  .disturbances = {}};
+    if (job.starve) {
+      failure.seed = job.first;
+      return progress.fail(index, "no memory at" + failed_allocation_stack() + "\n" +
+                                      failure.to_string() + " --starve --allocation " +
+                                      std::to_string(allocation));
+    }
     if (job.torture) {
       failure.seed = job.first;
       failure.disturbances = {culprit};

@@ -25,6 +25,11 @@ struct TrialOptions {
   /// What a Trial::run_until may take. In the simulation it is virtual, and costs nothing.
   Duration patience = std::chrono::hours(1);
   Duration real_patience = std::chrono::seconds(20);  ///< Of the real clock.
+  /// What the scenario itself complains of does not count: it may not work as it should, for want of
+  /// memory.
+  bool lenient = false;
+  /// Puts another kernel between the loop and the one that it would have.
+  std::unique_ptr<Kernel> (*wrap)(std::unique_ptr<Kernel>) = nullptr;
   /// More turns of the loop than this while the clock stands still are a loop that spins.
   std::uint64_t turns_at_once = 50'000;
 };
@@ -113,6 +118,7 @@ class Trial {
 
  private:
   class Disturber;
+  void breach(std::string what);
   void check_error(const ConnectionRecord& record);
   void check_nothing_left();
   bool run_simulated(Function<bool()>& condition, TimePoint limit, bool complain_if_late);

@@ -1,6 +1,7 @@
 #include <ferry/testing/memory_pair.h>
 
 #include <ferry/testing/forwarding_kernel.h>
+
 #include <netinet/in.h>
 
 #include <algorithm>

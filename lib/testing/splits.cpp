@@ -1,6 +1,7 @@
 #include <ferry/testing/splits.h>
 
 #include <ferry/testing/seed.h>
+
 #include <algorithm>
 #include <numeric>
 #include <stdexcept>

@@ -264,8 +264,12 @@ void racing_addresses(Trial& trial) {
 /// beginning of what was written before the end, and all of it if nothing went wrong.
 void late_writes(Trial& trial, Carrier carrier) {
   struct Late {
-    explicit Late(Trial& t, std::uint16_t id)
-        : lot(t.lot()), out(id), in(id), timer(t.loop(), [this] { tick(); }) {}
+    Late(Trial& t, std::uint16_t id, bool may_abort)
+        : lot(t.lot(id == 0 ? "first" : "second")),
+          out(id),
+          in(id),
+          timer(t.loop(), [this] { tick(); }),
+          abort(may_abort) {}
     Seed lot;
     testing::PatternWriter out;
     testing::PatternReader in;
@@ -273,6 +277,7 @@ void late_writes(Trial& trial, Carrier carrier) {
     std::shared_ptr<RecordingProtocol> writer;
     std::size_t left = 0;   // ticks
     std::size_t after = 0;  // ticks after the end
+    bool abort;             // it may
     bool clean = false;     // closed, and not aborted or lost
     bool ended = false;
 
@@ -285,7 +290,7 @@ void late_writes(Trial& trial, Carrier carrier) {
       write();
       if (left-- > 0) return timer.set(std::chrono::microseconds(lot.below(2000)));
       ended = true;
-      clean = lot.permille(700);
+      clean = !abort || lot.permille(700);
       clean ? writer->close() : writer->abort();
       write_beyond();
       timer.set(std::chrono::microseconds(lot.below(3000)));
@@ -305,7 +310,10 @@ void late_writes(Trial& trial, Carrier carrier) {
     }
   };
   std::vector<std::unique_ptr<Late>> all;
-  for (std::uint16_t id = 0; id < 2; ++id) all.push_back(std::make_unique<Late>(trial, id));
+  for (std::uint16_t id = 0; id < 2; ++id) {
+    // TLS tells the peer of an abort, who would have to be told why.
+    all.push_back(std::make_unique<Late>(trial, id, !encrypted(carrier)));
+  }
   const auto server = serve(trial, carrier, [&trial, &all] {
     const auto reader = trial.protocol();
     RecordingProtocol& self = *reader;

@@ -4,8 +4,18 @@ namespace ferry::test {
 
 std::vector<testing::Scenario> scenarios() {
   std::vector<testing::Scenario> all;
+  add_chaos_scenarios(all);
   add_bank_scenarios(all);
   add_echo_scenarios(all);
+  add_connection_scenarios(all);
+  add_stream_scenarios(all);
+  add_stream_flow_scenarios(all);
+  add_sync_scenarios(all);
+  add_condition_scenarios(all);
+  add_queue_scenarios(all);
+  add_group_scenarios(all);
+  add_task_scenarios(all);
+  add_race_scenarios(all);
   return all;
 }
 

@@ -145,7 +145,7 @@ void watch_processor(long seconds) {
 }
 
 /// A million small writes to a peer that reads nothing: what each costs does not grow with what
-/// waits. Seldom that many: once is enough to tell.
+/// waits. Not always that many.
 void backlog(Trial& trial, Carrier carrier) {
   auto lot = trial.lot();
   const auto server = serve(trial, carrier, [&trial] {
@@ -160,8 +160,8 @@ void backlog(Trial& trial, Carrier carrier) {
       connect(trial, carrier, *server, [&] { return client = trial.protocol(); });
   if (trial.done(connecting) && !client->lost()) {
     const std::string piece(16, 'x');
-    const std::size_t writes = lot.permille(40) ? 1'200'000 : lot.between(1, 2000);
-    watch_processor(1);
+    const std::size_t writes = lot.permille(400) ? 1'600'000 : lot.between(1, 2000);
+    watch_processor(2);
     std::size_t written = 0;
     for (std::size_t i = 0; i < writes && !client->transport()->is_closing(); ++i) {
       client->write(piece);

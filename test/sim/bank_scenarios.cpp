@@ -1,5 +1,6 @@
 // What bugs of the bank (test/mutants) show in, and no other scenario has: timers by the hundred,
-// a long backlog, addresses that race, a program that writes to the last and beyond.
+// a long backlog, addresses that race, a program that writes to the last and beyond, a long
+// silence.
 
 #include "carrier.h"
 #include "scenarios.h"
@@ -355,6 +356,38 @@ void late_writes(Trial& trial, Carrier carrier) {
   shut_down(trial, server);
 }
 
+// -- a long silence
+
+/// A connection that says nothing for longer than any limit that belongs to its beginning or its
+/// end, and then goes on.
+void long_silence(Trial& trial, Carrier carrier) {
+  const auto server = serve(trial, carrier, [&trial] {
+    const auto echo = trial.protocol();
+    RecordingProtocol& self = *echo;
+    self.on_data = [&self](BytesView data) { self.write(data); };
+    return echo;
+  });
+  if (!server) return;
+  std::shared_ptr<RecordingProtocol> client;
+  const auto connecting = connect(trial, carrier, *server, [&] {
+    client = trial.protocol();
+    RecordingProtocol& self = *client;
+    self.on_made = [&self] { self.write("ping"); };
+    return client;
+  });
+  if (trial.done(connecting)) {
+    const auto got = [&](std::size_t bytes) { return client->lost() || client->bytes() == bytes; };
+    trial.run_until([&] { return got(4); });
+    trial.run_for(3min);
+    if (!client->lost()) client->write("pong");
+    trial.run_until([&] { return got(8); });
+    if (trial.calm() && client->bytes() != 8) trial.complain("it did not outlast the silence");
+    if (!client->lost()) client->close();
+    trial.run_until([&] { return client->lost(); });
+  }
+  shut_down(trial, server);
+}
+
 }  // namespace
 
 void add_bank_scenarios(std::vector<testing::Scenario>& all) {
@@ -362,6 +395,7 @@ void add_bank_scenarios(std::vector<testing::Scenario>& all) {
   add(all, "backlog", std::span(kPlain).first(1), backlog);
   all.push_back({.name = "racing-addresses", .play = racing_addresses});
   add(all, "late-writes", kAll, late_writes);
+  add(all, "long-silence", kAll, long_silence);
 }
 
 }  // namespace ferry::test

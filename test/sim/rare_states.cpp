@@ -14,6 +14,7 @@ void add_rare_states(std::vector<const char*>& all) {
                             "close while writing is paused",
                             "end of writing while paused",
                             "connect cancelled while addresses race",
+                            "open_connection is cancelled",
                             "deadline while the answer is on its way",
                             "answer and deadline in one moment",
                             "exception out of connection_made",

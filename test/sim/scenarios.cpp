@@ -6,6 +6,7 @@ std::vector<testing::Scenario> scenarios() {
   std::vector<testing::Scenario> all;
   add_chaos_scenarios(all);
   add_bank_scenarios(all);
+  add_record_scenarios(all);
   add_echo_scenarios(all);
   add_connection_scenarios(all);
   add_stream_scenarios(all);

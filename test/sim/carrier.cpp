@@ -76,6 +76,14 @@ void prepare_carriers() {
   }
 }
 
+std::shared_ptr<TlsContext> server_side(Carrier carrier) {
+  return server_side(newest(carrier));
+}
+
+std::shared_ptr<TlsContext> client_side(Carrier carrier) {
+  return client_side(newest(carrier));
+}
+
 ProtocolWrap server_wrap(Carrier carrier) {
   return encrypted(carrier) ? tls_server(server_side(newest(carrier))) : ProtocolWrap();
 }

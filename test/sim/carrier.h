@@ -3,6 +3,7 @@
 #include <ferry/connect.h>
 #include <ferry/server.h>
 #include <ferry/testing/seeds.h>
+#include <ferry/tls_context.h>
 
 #include <memory>
 #include <span>
@@ -23,6 +24,10 @@ bool half_closes(Carrier carrier);
 
 /// Makes what all worlds of the process share: keys, certificates, contexts of TLS.
 void prepare_carriers();
+
+/// The contexts of that carrier, which must be an encrypted one. They resume no sessions.
+std::shared_ptr<TlsContext> server_side(Carrier carrier);
+std::shared_ptr<TlsContext> client_side(Carrier carrier);
 
 /// The wraps of that carrier, for scenarios that make their connections themselves.
 ProtocolWrap server_wrap(Carrier carrier);

@@ -6,6 +6,12 @@ std::vector<testing::Scenario> scenarios() {
   std::vector<testing::Scenario> all;
   add_echo_scenarios(all);
   add_connection_scenarios(all);
+  add_flow_scenarios(all);
+  add_server_scenarios(all);
+  add_tls_scenarios(all);
+  add_relay_scenarios(all);
+  add_datagram_scenarios(all);
+  add_loop_scenarios(all);
   return all;
 }
 

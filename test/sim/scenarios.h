@@ -9,6 +9,12 @@ namespace ferry::test {
 // Each file of scenarios has one of these.
 void add_echo_scenarios(std::vector<testing::Scenario>& all);
 void add_connection_scenarios(std::vector<testing::Scenario>& all);
+void add_flow_scenarios(std::vector<testing::Scenario>& all);
+void add_server_scenarios(std::vector<testing::Scenario>& all);
+void add_tls_scenarios(std::vector<testing::Scenario>& all);
+void add_relay_scenarios(std::vector<testing::Scenario>& all);
+void add_datagram_scenarios(std::vector<testing::Scenario>& all);
+void add_loop_scenarios(std::vector<testing::Scenario>& all);
 
 /// All of them.
 std::vector<testing::Scenario> scenarios();

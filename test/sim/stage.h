@@ -72,6 +72,10 @@ class Stage {
   void probe();
   void take_down();
   void compare();
+  /// Somebody else than the two ends of a connection was told that bytes are missing.
+  void excuse() noexcept { excused_ = true; }
+  /// `probe` has begun: what a scenario does to its connections must be over.
+  bool probing() const noexcept { return probing_; }
 
  private:
   void compare_direction(const Peer& from, const Peer& to, const char* what);
@@ -86,6 +90,7 @@ class Stage {
   std::vector<Future<Connection<>>> connecting_;
   std::uint8_t next_number_ = 0;
   bool probing_ = false;
+  bool excused_ = false;
 };
 
 /// One scenario for each of the carriers.
@@ -93,7 +98,8 @@ void add_staged(std::vector<testing::Scenario>& all, const std::string& name,
                 std::span<const Carrier> carriers, void (*play)(Stage&),
                 testing::Troubles troubles = {});
 
-/// Calls `what` again and again, after times drawn by lot of up to `between`, `times` times.
+/// Calls `what` again and again, after times drawn by lot of up to `between`, `times` times, and no
+/// more once the stage's probe has begun.
 class Ticker {
  public:
   Ticker(Stage& stage, Duration between, std::size_t times, Function<void()> what);

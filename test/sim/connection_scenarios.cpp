@@ -211,7 +211,16 @@ void close_with_queue(Stage& stage) {
     if (stage.servers().empty()) return;
     Peer& peer = *stage.servers()[lot.below(stage.servers().size())];
     if (!peer.closed()) return;
-    lot.permille(500) ? peer.do_pause() : lot.permille(500) ? peer.do_resume() : peer.do_close();
+    switch (lot.below(4)) {
+      case 0:
+        return peer.do_pause();
+      case 1:
+        return peer.do_resume();
+      case 2:
+        return peer.do_write(100);
+      default:
+        return peer.do_close();
+    }
   });
   stage.finish();
 }

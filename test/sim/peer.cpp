@@ -183,7 +183,7 @@ void Peer::do_abort() {
 void Peer::do_write_eof() {
   if (over() || !transport()->can_write_eof()) return;
   stage_->watching().tell(*this, Event::write_eof);
-  sent_all_ = true;
+  sent_all_ = eof_sent_ = true;
   plan_.total = std::min<std::size_t>(plan_.total, static_cast<std::size_t>(sent()));
   write_eof();
 }
@@ -201,12 +201,13 @@ void Peer::do_resume() {
 }
 
 void Peer::do_write(std::size_t size) {
-  if (!made() || !number_ || sent_all_) return;
+  if (!made() || !number_ || eof_sent_) return;
   if (over()) {
     // It is dropped.
     stage_->watching().tell(*this, Event::write);
     return write(testing::PatternWriter(out_).next(size));
   }
+  if (sent_all_) return;
   write_chunk(size);
   plan_.total = std::max<std::size_t>(plan_.total, static_cast<std::size_t>(sent()));
 }

@@ -6,6 +6,8 @@ std::vector<testing::Scenario> scenarios() {
   std::vector<testing::Scenario> all;
   add_echo_scenarios(all);
   add_connection_scenarios(all);
+  add_connect_scenarios(all);
+  add_upgrade_scenarios(all);
   add_flow_scenarios(all);
   add_server_scenarios(all);
   add_tls_scenarios(all);

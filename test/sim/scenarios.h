@@ -9,6 +9,8 @@ namespace ferry::test {
 // Each file of scenarios has one of these.
 void add_echo_scenarios(std::vector<testing::Scenario>& all);
 void add_connection_scenarios(std::vector<testing::Scenario>& all);
+void add_connect_scenarios(std::vector<testing::Scenario>& all);
+void add_upgrade_scenarios(std::vector<testing::Scenario>& all);
 void add_flow_scenarios(std::vector<testing::Scenario>& all);
 void add_server_scenarios(std::vector<testing::Scenario>& all);
 void add_tls_scenarios(std::vector<testing::Scenario>& all);

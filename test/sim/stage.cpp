@@ -1,6 +1,7 @@
 #include "stage.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 
 namespace ferry::test {
@@ -9,7 +10,16 @@ using namespace std::chrono_literals;
 using testing::Trial;
 
 Stage::Stage(Trial& trial, Carrier carrier)
-    : trial_(trial), carrier_(carrier), watching_(trial, encrypted(carrier)), lot_(trial.lot()) {}
+    : trial_(trial), carrier_(carrier), watching_(trial, encrypted(carrier)), lot_(trial.lot()) {
+  if (trial.calm() || !lot_.permille(400)) return;
+  // The kernel has no room although it said so.
+  for (const char* call : {"send", "sendmsg"}) {
+    guards_.push_back(trial.faults().inject({.call = call,
+                                             .error = EAGAIN,
+                                             .after = lot_.below(lot_.permille(500) ? 4 : 25),
+                                             .times = lot_.between(1, 3)}));
+  }
+}
 
 Stage::~Stage() {
   // If something is open still, the loop's end is told to peers that can call nobody.

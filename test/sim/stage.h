@@ -89,6 +89,7 @@ class Stage {
   std::vector<std::shared_ptr<Peer>> servers_;
   std::vector<Future<Connection<>>> connecting_;
   std::uint8_t next_number_ = 0;
+  std::vector<testing::FaultGuard> guards_;
   bool probing_ = false;
   bool excused_ = false;
 };

@@ -45,9 +45,7 @@ constexpr std::ptrdiff_t kMostMemory = 32 << 20;
 bool keeps_leaking(Scenario& scenario, std::uint64_t seed, std::span<const std::size_t> without) {
   for (int i = 0; i < 4; ++i) {
     const std::ptrdiff_t blocks = live_allocations();
-    {
-      const SeedOutcome again = testing::play_seed(scenario, seed, without);
-    }
+    { const SeedOutcome again = testing::play_seed(scenario, seed, without); }
     if (live_allocations() <= blocks) return false;
   }
   return true;

@@ -356,8 +356,8 @@ void watched_descriptors(Stage& stage) {
       writing = false;
       if (!loop.remove_writer(left)) trial.complain("a writer is gone by itself");
     } else if (!failed) {
-      start_reading();
-      start_writing();
+      if (!reading) start_reading();
+      if (!writing) start_writing();
     }
   });
   stage.wait();

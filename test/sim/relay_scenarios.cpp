@@ -58,6 +58,7 @@ class Proxy {
     wait();
     trial.run_until([this] { return over(); });
     check();
+    stage_.be_quiet();
     trial.heal();
     stage_.prepare = nullptr;
     stage_.vary = [](std::uint8_t, bool client, Plan& plan) {
@@ -128,8 +129,12 @@ class Proxy {
     Trial& trial = stage_.trial();
     std::uint64_t forth = 0;
     std::uint64_t back = 0;
+    bool cancelled = false;
     for (const auto& each : relays_) {
-      if (each.cancelled() || each.exception()) continue;
+      if (each.cancelled() || each.exception()) {
+        cancelled = true;
+        continue;
+      }
       const RelayResult& result = each.result();
       forth += result.a_to_b;
       back += result.b_to_a;
@@ -147,7 +152,7 @@ class Proxy {
       received += each->received();
     }
     if (forth > sent) trial.complain("a relay carried more than was sent");
-    if (back < received) trial.complain("a relay carried less than came");
+    if (back < received && !cancelled) trial.complain("a relay carried less than came");
     if (failed_ > 0) stage_.excuse();
   }
 
@@ -251,9 +256,11 @@ void limits(Stage& stage) {
       break;
     default:
       options.drain = limit;
-      stage.server_plan.total = 400'000;
-      stage.server_plan.chunk = 100'000;
-      stage.server_plan.when_sent = Ending::abort;
+      options.half_close_linger = limit;
+      stage.server_plan.total = 120'000;
+      stage.server_plan.chunk = 120'000;
+      stage.server_plan.high = 200'000;
+      stage.server_plan.when_sent = Ending::close;
       stage.client_plan.rest = 1h;
       stage.client_plan.rest_after = 1;
       trial.reached("a relay's side takes nothing after the other's end");
@@ -261,7 +268,7 @@ void limits(Stage& stage) {
   Proxy proxy(stage, front, options);
   if (!proxy.start()) return;
   proxy.connect(2);
-  proxy.wait(2h);
+  proxy.wait(1min);
   proxy.finish();
 }
 

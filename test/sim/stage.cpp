@@ -114,7 +114,7 @@ void Stage::abort_all() {
 }
 
 void Stage::probe() {
-  probing_ = true;
+  probing_ = quiet_ = true;
   trial_.heal();
   if (!server_ || !server_->is_serving()) return;
   ConnectOptions options;
@@ -196,7 +196,7 @@ Ticker::Ticker(Stage& stage, Duration between, std::size_t times, Function<void(
       left_(times),
       what_(std::move(what)),
       timer_(stage.loop(), [this] {
-        if (stage_.probing()) return;
+        if (stage_.quiet()) return;
         what_();
         next();
       }) {

@@ -74,8 +74,9 @@ class Stage {
   void compare();
   /// Somebody else than the two ends of a connection was told that bytes are missing.
   void excuse() noexcept { excused_ = true; }
-  /// `probe` has begun: what a scenario does to its connections must be over.
-  bool probing() const noexcept { return probing_; }
+  /// What a scenario does to its connections is over: what comes now must work. `probe` says so.
+  void be_quiet() noexcept { quiet_ = true; }
+  bool quiet() const noexcept { return quiet_; }
 
  private:
   void compare_direction(const Peer& from, const Peer& to, const char* what);
@@ -91,6 +92,7 @@ class Stage {
   std::uint8_t next_number_ = 0;
   std::vector<testing::FaultGuard> guards_;
   bool probing_ = false;
+  bool quiet_ = false;
   bool excused_ = false;
 };
 
@@ -100,7 +102,7 @@ void add_staged(std::vector<testing::Scenario>& all, const std::string& name,
                 testing::Troubles troubles = {});
 
 /// Calls `what` again and again, after times drawn by lot of up to `between`, `times` times, and no
-/// more once the stage's probe has begun.
+/// more once the stage is quiet.
 class Ticker {
  public:
   Ticker(Stage& stage, Duration between, std::size_t times, Function<void()> what);

@@ -256,9 +256,11 @@ void queued(Trial& trial) {
   const auto client = server ? open(trial, 5, false, towards(*server)) : nullptr;
   if (client) {
     client->transport->set_write_buffer_limits(lot.between(100, 2000));
-    if (lot.permille(300)) client->transport->set_write_hard_limit(4000);
+    if (lot.permille(600)) client->transport->set_write_hard_limit(3000);
     const auto guard = trial.faults().inject(
         {.call = "sendmmsg", .error = EAGAIN, .after = lot.below(3), .times = lot.between(1, 3)});
+    const auto memory = trial.faults().inject(
+        {.call = "sendmmsg", .error = ENOBUFS, .after = lot.below(4), .times = lot.below(2)});
     std::size_t left = 60;
     const auto send = [&] {
       while (left > 0 && !client->paused) {
@@ -272,12 +274,12 @@ void queued(Trial& trial) {
     };
     client->on_resume = send;
     send();
-    if (lot.permille(300)) {
+    if (lot.permille(600)) {
       // Without minding the pause.
       for (int i = 0; i < 20; ++i) client->transport->sendto(client->next(300));
     }
-    trial.run_for(std::chrono::microseconds(lot.below(3000)));
-    if (lot.permille(400)) {
+    if (lot.permille(400)) trial.run_for(std::chrono::microseconds(lot.below(3000)));
+    if (lot.permille(500)) {
       if (client->transport->get_write_buffer_size() > 0) {
         trial.reached("close with a queue of datagrams");
       }
@@ -337,8 +339,8 @@ void paused(Trial& trial) {
           }
       }
       trial.run_for(std::chrono::microseconds(lot.below(500)));
-      if (lot.permille(20)) who->transport->abort();
-      if (lot.permille(20)) who->transport->close();
+      if (lot.permille(50)) who->transport->abort();
+      if (lot.permille(50)) who->transport->close();
       if (who->reading_paused && who->transport->is_closing() && !who->lost) {
         trial.reached("a datagram socket is closed while paused");
       }

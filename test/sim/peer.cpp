@@ -146,7 +146,8 @@ void Peer::write_chunk(std::size_t size) {
 void Peer::check_memory(std::size_t added) {
   const std::size_t size = transport()->get_write_buffer_size();
   const std::size_t high = transport()->get_write_buffer_limits().high;
-  if (size <= high + added + kOverhead || plan_.total == 0) return;
+  const std::size_t most = std::max(high, plan_.hard_limit);
+  if (size <= most + added + kOverhead || plan_.total == 0) return;
   stage_->trial().complain(std::to_string(size) + " bytes are buffered, above the limit of " +
                            std::to_string(high));
 }
@@ -213,6 +214,7 @@ void Peer::do_write(std::size_t size) {
 }
 
 void Peer::do_something(testing::Seed& lot) {
+  if (eof_sent_ && lot.permille(200)) return do_abort();
   switch (lot.below(10)) {
     case 0:
       return do_close();

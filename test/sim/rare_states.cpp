@@ -18,7 +18,7 @@ constexpr const char* kTold[] = {
     "a descriptor's number comes back at once",
     "a limit of a relay is over",
     "a protocol is replaced in data_received",
-    "a reader is removed with more to be read",
+    "a reader comes when bytes wait for it",
     "a relay is cancelled",
     "a relay's side is silent after the other's end",
     "a relay's side takes nothing after the other's end",

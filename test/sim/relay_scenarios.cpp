@@ -151,8 +151,14 @@ class Proxy {
       if (each->made()) sent += each->sent() + 1;
       received += each->received();
     }
-    if (forth > sent) trial.complain("a relay carried more than was sent");
-    if (back < received && !cancelled) trial.complain("a relay carried less than came");
+    if (forth > sent) {
+      trial.complain("a relay carried " + std::to_string(forth) + " bytes, " +
+                     std::to_string(sent) + " were sent");
+    }
+    if (back < received && !cancelled) {
+      trial.complain("a relay carried " + std::to_string(back) + " bytes, " +
+                     std::to_string(received) + " came");
+    }
     if (failed_ > 0) stage_.excuse();
   }
 
@@ -216,7 +222,7 @@ void half_closed(Stage& stage) {
 template <Carrier front>
 void slow_side(Stage& stage) {
   Seed& lot = stage.lot();
-  const std::size_t total = 100'000;
+  const std::size_t total = 70'000;
   stage.server_plan.total = total;
   stage.server_plan.chunk = 10'000;
   stage.server_plan.high = 5000;

@@ -101,7 +101,7 @@ void ended_at_any_time(Stage& stage) {
     plan->rest_after = 5000;
     plan->rest = 2ms;
   }
-  stage.server_plan.when_sent = lot.permille(500) ? Ending::none : Ending::close;
+  stage.server_plan.when_sent = lot.permille(300) ? Ending::none : Ending::close;
   if (!stage.serve()) return;
   stage.connect(4);
   const bool early = lot.permille(500);
@@ -109,7 +109,7 @@ void ended_at_any_time(Stage& stage) {
   Server& server = *stage.server();
   const std::size_t before = server.connections();
   stage.connect(1);
-  switch (lot.below(4)) {
+  switch (lot.below(7)) {
     case 0:
       server.close();
       server.close_clients();
@@ -118,9 +118,13 @@ void ended_at_any_time(Stage& stage) {
       server.close();
       server.abort_clients();
       break;
-    case 2: {
+    case 2:
+    case 3:
+    case 4:
+    case 5: {
       stage.watching().set_draining(true);
-      const auto draining = server.drain(std::chrono::milliseconds(lot.below(20)));
+      const auto draining =
+          server.drain(lot.permille(500) ? std::chrono::milliseconds(lot.below(10)) : 10s);
       if (trial.done(draining)) {
         if (draining.result() > 0) trial.reached("drain aborts connections");
         if (draining.result() == 0 && before > 0) trial.reached("drain waits for the last one");
@@ -223,7 +227,12 @@ void started_late(Stage& stage) {
   stage.connect(2);
   stage.wait();
   if (trial.reports() == reports) trial.complain("connected to a server that does not listen");
-  stage.server()->start_serving();
+  try {
+    stage.server()->start_serving();
+  } catch (const std::system_error& error) {
+    trial.report(error.what());
+    return stage.take_down();
+  }
   stage.connect(2);
   trial.run_for(std::chrono::microseconds(lot.below(2000)));
   stage.finish();

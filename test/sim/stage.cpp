@@ -11,7 +11,7 @@ using testing::Trial;
 
 Stage::Stage(Trial& trial, Carrier carrier)
     : trial_(trial), carrier_(carrier), watching_(trial, encrypted(carrier)), lot_(trial.lot()) {
-  if (trial.calm() || !lot_.permille(400)) return;
+  if (trial.calm() || !lot_.permille(600)) return;
   // The kernel has no room although it said so.
   for (const char* call : {"send", "sendmsg"}) {
     guards_.push_back(trial.faults().inject({.call = call,
@@ -178,13 +178,15 @@ void add_staged(std::vector<testing::Scenario>& all, const std::string& name,
                 std::span<const Carrier> carriers, void (*play)(Stage&),
                 testing::Troubles troubles) {
   for (const Carrier carrier : carriers) {
+    // Byte by byte, and without latency, each byte takes a turn.
     all.push_back({.name = name + "-" + to_string(carrier),
                    .play =
                        [play, carrier](Trial& trial) {
                          Stage stage(trial, carrier);
                          play(stage);
                        },
-                   .troubles = troubles});
+                   .troubles = troubles,
+                   .options = {.turns_at_once = 400'000}});
   }
 }
 

@@ -173,7 +173,6 @@ void half_close(Stage& stage) {
   Seed& lot = stage.lot();
   TlsOptions options;
   options.half_close = true;
-  options.server_hostname = "localhost";
   stage.vary = [&lot](std::uint8_t, bool, Plan& plan) {
     plan.total = lot.between(1, 5000);
     plan.chunk = lot.between(200, 2000);
@@ -184,6 +183,7 @@ void half_close(Stage& stage) {
   ListenOptions listen;
   listen.wrap = tls_server(server_side(stage.carrier()), options);
   if (!stage.serve(std::move(listen))) return;
+  options.server_hostname = "localhost";
   ConnectOptions connecting;
   connecting.wrap = tls_client(client_side(stage.carrier()), options);
   stage.connect(2, connecting);

@@ -90,6 +90,7 @@ class Upgrading final : public Protocol, public std::enable_shared_from_this<Upg
     options.handshake_timeout = 20s;
     upgrading_ = start_tls(transport_, client_ ? client_side(carrier_) : server_side(carrier_),
                            options, received);
+    give_up_sometimes();
     upgrading_.add_done_callback(
         [self = shared_from_this()](const Future<std::shared_ptr<TlsTransport>>& done) {
           if (done.cancelled() || done.exception()) return;
@@ -97,6 +98,13 @@ class Upgrading final : public Protocol, public std::enable_shared_from_this<Upg
           self->tls_ = true;
           if (self->client_) self->send();
         });
+  }
+  /// By lot, where it may do harm.
+  void give_up_sometimes() {
+    if (trial_.calm() || !lot_.permille(150)) return;
+    transport_->loop().call_soon([self = shared_from_this()] {
+      if (self->upgrading_.cancel()) self->trial_.reached("start_tls is cancelled");
+    });
   }
   void send() {
     while (out_.position() < total_ && !transport_->is_closing()) {
@@ -140,7 +148,7 @@ void upgrade(Stage& stage) {
   const auto server = serve(trial, carrier, [&make] { return make(false); });
   if (!server) return;
   const bool calm = trial.calm();
-  if (lot.permille(200)) trial.disturb();
+  if (lot.permille(400)) trial.disturb();
   std::vector<testing::SimGuard> cuts;
   if (trial.simulated() && !trial.calm() && lot.permille(400)) {
     cuts.push_back(trial.sim().network().cut_after(lot.below(3000)));
@@ -148,14 +156,6 @@ void upgrade(Stage& stage) {
   std::vector<Future<Connection<>>> connecting;
   for (int i = 0; i < 2; ++i) {
     connecting.push_back(connect(trial, carrier, *server, [&make] { return make(true); }));
-  }
-  if (!trial.calm() && lot.permille(400)) {
-    trial.run_for(std::chrono::microseconds(lot.below(3000)));
-    for (const auto& each : all) {
-      if (each->upgrading().valid() && each->upgrading().cancel()) {
-        trial.reached("start_tls is cancelled");
-      }
-    }
   }
   for (const auto& each : connecting) trial.done(each);
   trial.run_until([&trial, &all] {

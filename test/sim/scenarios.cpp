@@ -17,6 +17,14 @@ std::vector<testing::Scenario> scenarios() {
   add_group_scenarios(all);
   add_task_scenarios(all);
   add_race_scenarios(all);
+  add_connect_scenarios(all);
+  add_upgrade_scenarios(all);
+  add_flow_scenarios(all);
+  add_server_scenarios(all);
+  add_tls_scenarios(all);
+  add_relay_scenarios(all);
+  add_datagram_scenarios(all);
+  add_loop_scenarios(all);
   return all;
 }
 

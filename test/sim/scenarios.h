@@ -20,6 +20,14 @@ void add_queue_scenarios(std::vector<testing::Scenario>& all);
 void add_group_scenarios(std::vector<testing::Scenario>& all);
 void add_task_scenarios(std::vector<testing::Scenario>& all);
 void add_race_scenarios(std::vector<testing::Scenario>& all);
+void add_connect_scenarios(std::vector<testing::Scenario>& all);
+void add_upgrade_scenarios(std::vector<testing::Scenario>& all);
+void add_flow_scenarios(std::vector<testing::Scenario>& all);
+void add_server_scenarios(std::vector<testing::Scenario>& all);
+void add_tls_scenarios(std::vector<testing::Scenario>& all);
+void add_relay_scenarios(std::vector<testing::Scenario>& all);
+void add_datagram_scenarios(std::vector<testing::Scenario>& all);
+void add_loop_scenarios(std::vector<testing::Scenario>& all);
 
 /// All of them.
 std::vector<testing::Scenario> scenarios();

@@ -58,16 +58,19 @@ Coro<> read_generator(GeneratorBenchPtr bench) {
   if (twice) numbers = doubled(std::move(numbers));
   int next = 0;
   bool failed = false;
+  bool at_number = false;  // where it catches what is thrown in
   try {
     while (true) {
       std::optional<int> value;
-      if (!twice && next > 0 && bench->lot.permille(150)) {
+      if (!twice && at_number && bench->lot.permille(150)) {
+        at_number = false;
         value = co_await numbers.next_with(std::make_exception_ptr(Oops()));
         if (value != 1000) bench->trial.complain("the generator did not see the exception");
         continue;
       }
       value = co_await numbers.next();
       if (!value) break;
+      at_number = true;
       if (*value != next++ * (twice ? 2 : 1)) bench->trial.complain("a value out of order");
       if (bench->lot.permille(50)) co_return bench->trial.reached("a generator dropped half way");
     }

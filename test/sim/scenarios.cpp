@@ -13,6 +13,10 @@ std::vector<testing::Scenario> scenarios() {
   add_group_scenarios(all);
   add_task_scenarios(all);
   add_race_scenarios(all);
+  add_stream_server_scenarios(all);
+  add_stream_pool_scenarios(all);
+  add_datagram_stream_scenarios(all);
+  add_close_scenarios(all);
   return all;
 }
 

@@ -16,6 +16,10 @@ void add_queue_scenarios(std::vector<testing::Scenario>& all);
 void add_group_scenarios(std::vector<testing::Scenario>& all);
 void add_task_scenarios(std::vector<testing::Scenario>& all);
 void add_race_scenarios(std::vector<testing::Scenario>& all);
+void add_stream_server_scenarios(std::vector<testing::Scenario>& all);
+void add_stream_pool_scenarios(std::vector<testing::Scenario>& all);
+void add_datagram_stream_scenarios(std::vector<testing::Scenario>& all);
+void add_close_scenarios(std::vector<testing::Scenario>& all);
 
 /// All of them.
 std::vector<testing::Scenario> scenarios();

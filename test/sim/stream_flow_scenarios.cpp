@@ -174,8 +174,9 @@ void cancelled_reads(Trial& trial, Carrier carrier) {
 /// The same with limits of time.
 Coro<> read_with_limits(ScenePtr scene, VisitPtr visit, Stream stream) {
   const TimePoint give_up = get_running_loop().after(scene->patience());
+  int misses = 0;  // each makes the next limit a little longer
   while (get_running_loop().time() < give_up) {
-    Timeout limit(Duration(scene->lot.below(4) * 1ms));
+    Timeout limit(Duration(scene->lot.below(4) * (1 + misses * misses) * 1ms));
     bool over = false;
     try {
       const std::size_t kind = scene->lot.below(4);
@@ -185,6 +186,7 @@ Coro<> read_with_limits(ScenePtr scene, VisitPtr visit, Stream stream) {
       over = bytes.empty();
     } catch (const TimeoutError&) {
       if (!limit.expired()) throw;
+      ++misses;
       scene->trial.reached("timeout in read");
       if (stream.reader.state()->size() > 0) scene->trial.reached("timeout in read, bytes wait");
     } catch (const IncompleteReadError& error) {

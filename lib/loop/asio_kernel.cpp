@@ -8,6 +8,7 @@
 
 #include <ferry/asio_options.h>
 
+#include <new>
 #include <stdexcept>
 
 namespace ferry {
@@ -112,10 +113,10 @@ void AsioKernel::run() {
 void AsioKernel::stop() {
   // Behind all that the last poll harvested, so that none of it waits for the next run.
   // Only of this run: should a LoopExit end it first, the next one is not meant.
-  asio::post(io_, [remains = remains_, run = run_] {
-    AsioKernel* const kernel = remains->kernel;
-    if (kernel && run == kernel->run_) kernel->io_.stop();
-  });
+  asio::post(io_, placed(remains_->stop_memory, [remains = remains_, run = run_] {
+               AsioKernel* const kernel = remains->kernel;
+               if (kernel && run == kernel->run_) kernel->io_.stop();
+             }));
 }
 
 void AsioKernel::request_drain() {
@@ -132,12 +133,13 @@ void AsioKernel::request_drain() {
 void AsioKernel::wake() noexcept {
   if (wake_posted_.exchange(true)) return;
   try {
-    asio::post(io_, [remains = remains_] {
-      AsioKernel* const kernel = remains->kernel;
-      if (!kernel) return;
-      kernel->wake_posted_ = false;
-      kernel->call([kernel] { kernel->client_->on_drain(); });
-    });
+    // Its memory is free again before the handler runs, which lets others wake.
+    asio::post(io_, placed(remains_->wake_memory, [remains = remains_] {
+                 AsioKernel* const kernel = remains->kernel;
+                 if (!kernel) return;
+                 kernel->wake_posted_ = false;
+                 kernel->call([kernel] { kernel->client_->on_drain(); });
+               }));
   } catch (...) {
     wake_posted_ = false;  // out of memory: the next wake tries again
   }
@@ -168,10 +170,15 @@ void AsioKernel::work_finished() noexcept {
 }
 
 FdWatchPtr AsioKernel::watch(int fd, FdWatch::Listener& listener, std::error_code& error) {
-  if (own_io_) return make_fd_watch(io_, fd, listener, error);
-  FdWatchPtr watch(new VisitingWatch(io_, *client_, fd, listener, error));
-  if (error) watch.reset();
-  return watch;
+  try {
+    if (own_io_) return make_fd_watch(io_, fd, listener, error);
+    FdWatchPtr watch(new VisitingWatch(io_, *client_, fd, listener, error));
+    if (error) watch.reset();
+    return watch;
+  } catch (const std::bad_alloc&) {
+    error = std::make_error_code(std::errc::not_enough_memory);
+    return nullptr;
+  }
 }
 
 std::error_code AsioKernel::watch_signal(int signal_number) {

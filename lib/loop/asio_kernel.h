@@ -104,6 +104,8 @@ class AsioKernel final : public BsdSockets {
   /// What handlers refer to that may wait in an io_context when this is gone.
   struct Remains {
     HandlerMemory drain_memory;
+    HandlerMemory wake_memory;
+    HandlerMemory stop_memory;
     HandlerMemory timer_memory;
     AsioKernel* kernel;
   };

@@ -190,6 +190,10 @@ IoResult BsdSockets::peer_address(int fd, Address& address) {
 }
 
 IoResult BsdSockets::set_option(int fd, int level, int name, int value) {
+  if (level == SOL_SOCKET && name == SO_LINGER) {
+    const linger how{value >= 0, std::max(value, 0)};
+    return result(::setsockopt(fd, level, name, &how, sizeof how));
+  }
   return result(::setsockopt(fd, level, name, &value, sizeof value));
 }
 

@@ -88,20 +88,27 @@ void EventLoop::call_exception_handler(const ExceptionContext& context) {
     throw;
   } catch (...) {
     ExceptionContext failed;
-    failed.message = "Unhandled error in exception handler";
+    failed.message =
+        report_text([] { return std::string("Unhandled error in exception handler"); });
     failed.exception = std::current_exception();
-    failed.original = context.to_string();
+    failed.original = report_text([&] { return context.to_string(); });
     default_exception_handler(failed);
   }
 }
 
 void EventLoop::default_exception_handler(const ExceptionContext& context) {
-  log(LogLevel::error, context.to_string());
+  std::string text;
+  try {
+    text = context.to_string();
+  } catch (const std::bad_alloc&) {
+    return log(LogLevel::error, context.message);
+  }
+  log(LogLevel::error, text);
 }
 
 void EventLoop::callback_failed(const char* what, SourceLocation where) {
   ExceptionContext context;
-  context.message = what;
+  context.message = report_text([what] { return std::string(what); });
   context.exception = std::current_exception();
   context.where = where;
   call_exception_handler(context);

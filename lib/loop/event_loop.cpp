@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <new>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -119,7 +120,7 @@ void EventLoop::run_forever() {
   collect_mail();
   // A stop before the run: what is ready now is its one batch.
   if (s.stopping) s.batch_end = ready_.pushed();
-  if (s.stopping || !ready_.empty()) request_drain();
+  if (s.stopping || !ready_.empty() || s.overdue) request_drain();
   kernel_->run();
 }
 
@@ -178,20 +179,27 @@ void EventLoop::close() {
     s.mailbox->attention &= ~unsigned{MailboxState::mail};
     letters.swap(s.mailbox->letters);
   }
+  std::vector<MailboxState::Letter>().swap(s.mail);
   s.descriptors.clear();
   s.pipes.clear();
   while (!s.signals.empty()) remove_signal_handler(s.signals.begin()->first);
   if (s.shared) kernel_->set_timer(TimePoint::max());
   ready_.clear();
   s.timers.clear();
-  {
-    // Nothing will ever be called, and futures that wait for each other must not keep each other.
-    std::vector<FutureState::Callbacks> callbacks;
-    std::vector<Function<void()>> hooks;
-    for (FutureState* future = s.futures; future; future = future->next_) {
-      callbacks.push_back(future->take_callbacks());
-      hooks.push_back(std::exchange(future->cancel_hook_, nullptr));
+  // Nothing will ever be called, and futures that wait for each other must not keep each other.
+  // What the callbacks captured may be other futures: the one this is at is held meanwhile.
+  FutureState* future = s.futures;
+  if (future) future->retain();
+  while (future) {
+    {
+      const FutureState::Callbacks callbacks = future->take_callbacks();
+      const Function<void()> hook = std::exchange(future->cancel_hook_, nullptr);
     }
+    if (std::exchange(future->overdue_, false)) future->release();
+    FutureState* const next = future->next_;
+    if (next) next->retain();
+    future->release();
+    future = next;
   }
   s.executors = {};
   s.resolver.reset();
@@ -252,14 +260,83 @@ void EventLoop::arm_timer(TimePoint when) {
 void EventLoop::collect_mail() {
   LoopState& s = *state_;
   if (!s.mailbox->needs(MailboxState::mail)) return;
-  std::vector<MailboxState::Letter> letters;
-  {
+  // What there was no memory for last time comes first.
+  if (s.mail.empty()) {
     const std::lock_guard lock(s.mailbox->mutex);
-    letters.swap(s.mailbox->letters);
+    s.mail.swap(s.mailbox->letters);
     s.mailbox->attention &= ~unsigned{MailboxState::mail};
   }
-  for (auto& letter : letters) ready_.push(letter.where).callback = std::move(letter.callback);
-  if (!letters.empty()) request_drain();
+  struct Taken {
+    LoopState& s;
+    std::vector<MailboxState::Letter> letters{};
+    std::size_t count = 0;
+    explicit Taken(LoopState& state) : s(state) { letters.swap(s.mail); }
+    ~Taken() {
+      const auto begin = letters.begin();
+      letters.erase(begin, begin + static_cast<std::ptrdiff_t>(count));
+      if (letters.empty()) return;
+      s.mail = std::move(letters);
+      s.mailbox->attention |= MailboxState::mail;
+    }
+  } taken(s);
+  if (!taken.letters.empty()) request_drain();
+  for (MailboxState::Letter& letter : taken.letters) {
+    ready_.push(letter.where).callback = std::move(letter.callback);
+    ++taken.count;
+  }
+}
+
+void EventLoop::exit_soon(LoopExit exit) noexcept {
+  try {
+    call_soon([exit] { throw LoopExit(exit); });
+  } catch (...) {
+    state_->overdue_exit = exit;
+    note_overdue();
+  }
+}
+
+void EventLoop::note_overdue() noexcept {
+  state_->overdue = true;
+  request_drain();
+}
+
+/// Calls what could not be put into the ready queue.
+void EventLoop::run_overdue() {
+  LoopState& s = *state_;
+  struct Again {
+    LoopState& s;
+    bool done = false;
+    explicit Again(LoopState& state) : s(state) { s.overdue = false; }
+    ~Again() {
+      if (!done) s.overdue = true;  // a LoopExit passes
+    }
+  } again(s);
+  for (int number = 1; s.overdue_signals != 0; ++number) {
+    const std::uint64_t bit = std::uint64_t{1} << (number - 1);
+    if (!(s.overdue_signals & bit)) continue;
+    s.overdue_signals &= ~bit;
+    run_callback([&] { run_signal_handler(number); });
+  }
+  // Each call may change the lists: so from the beginning, after each.
+  const auto first_overdue = [](auto* each) {
+    while (each && !each->overdue_) each = each->next_;
+    return each;
+  };
+  while (LoopResource* const resource = first_overdue(s.resources)) {
+    resource->overdue_ = false;
+    resource->on_overdue();
+  }
+  while (FutureState* const future = first_overdue(s.futures)) {
+    future->overdue_ = false;
+    struct Release {  // what was held for this
+      FutureState& state;
+      ~Release() { state.release(); }
+    } release{*future};
+    future->run_callbacks();
+  }
+  if (extension_) extension_->on_overdue();
+  again.done = true;
+  if (const auto exit = std::exchange(s.overdue_exit, {})) throw LoopExit(*exit);
 }
 
 // -- what the kernel calls
@@ -276,13 +353,20 @@ void EventLoop::on_drain() {
     ~Turn() {
       loop.ready_.rewind();
       loop.drain_requested_ = s.draining = false;
-      if (!s.stop_issued && (!loop.ready_.empty() || s.stopping)) loop.request_drain();
+      if (s.stop_issued) return;
+      if (!loop.ready_.empty() || s.stopping || s.overdue) loop.request_drain();
     }
   } turn(*this);
 
-  collect_mail();
+  try {
+    collect_mail();
+  } catch (const std::bad_alloc&) {
+    s.overdue = true;  // in the next turn
+  }
   if (s.stop_issued) return;  // what came after the last batch waits for the next run
   ++s.turns;
+  if (s.overdue) [[unlikely]]
+    run_overdue();
   const bool timed = s.debug();
   for (std::size_t budget = kCallbacksPerTurn; budget > 0; --budget) {
     if (ready_.taken() >= s.batch_end) {
@@ -338,12 +422,19 @@ void EventLoop::on_signal(int signal_number) {
   const auto found = state_->signals.find(signal_number);
   if (found == state_->signals.end()) return;
   // Through the ready queue, and looked up again there: it may be replaced or removed until then.
-  call_soon([this, signal_number] {
-    const auto handler = state_->signals.find(signal_number);
-    if (handler == state_->signals.end()) return;
-    const auto callback = handler->second;
-    (*callback)();
-  });
+  try {
+    call_soon([this, signal_number] { run_signal_handler(signal_number); });
+  } catch (const std::bad_alloc&) {
+    state_->overdue_signals |= std::uint64_t{1} << (signal_number - 1);
+    note_overdue();
+  }
+}
+
+void EventLoop::run_signal_handler(int signal_number) {
+  const auto handler = state_->signals.find(signal_number);
+  if (handler == state_->signals.end()) return;
+  const auto callback = handler->second;
+  (*callback)();
 }
 
 void EventLoop::call_inside(void (*f)(void*), void* argument) {

@@ -42,7 +42,7 @@ Executor& EventLoop::executor_for_job(Executor* executor) {
     throw std::logic_error("run_in_executor: the default executor is shut down");
   }
   if (!s.executor) {
-    s.executor = std::make_shared<ThreadPool>();
+    s.executor = kernel_->make_executor();
     s.made_by_loop = true;
   }
   return *s.executor;
@@ -57,14 +57,24 @@ void EventLoop::set_default_executor(std::shared_ptr<Executor> executor) {
   if (std::exchange(s.made_by_loop, false)) executor->detach();
 }
 
+std::shared_ptr<Executor> Kernel::make_executor() {
+  return std::make_shared<ThreadPool>();
+}
+
+void Executor::submit_apart(Function<void()> job) {
+  start_worker_thread("ferry-shutdown", std::move(job)).detach();
+}
+
 namespace {
 
-/// Runs each job on a thread of its own, which nobody waits for.
-class ThreadPerJob final : public Executor {
+/// Runs jobs apart from those of another executor.
+class Apart final : public Executor {
  public:
-  void submit(Function<void()> job) override {
-    start_worker_thread("ferry-shutdown", std::move(job)).detach();
-  }
+  explicit Apart(Executor& executor) noexcept : executor_(executor) {}
+  void submit(Function<void()> job) override { executor_.submit_apart(std::move(job)); }
+
+ private:
+  Executor& executor_;
 };
 
 }  // namespace
@@ -78,9 +88,9 @@ Future<void> EventLoop::shutdown_default_executor(Duration limit) {
     done.set_result();
     return done;
   }
-  ThreadPerJob thread;
+  Apart apart(*s.executor);
   const Future<void> joined =
-      run_in_executor(&thread, [executor = s.executor] { executor->shutdown(); });
+      run_in_executor(&apart, [executor = s.executor] { executor->shutdown(); });
   const auto limit_reached = [this, done, joined, executor = s.executor] {
     joined.cancel();
     executor->detach();

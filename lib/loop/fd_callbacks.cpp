@@ -16,11 +16,9 @@ class FdCallbacks::Entry final : public FdWatch::Listener,
     if (error) throw std::system_error(error, "watch descriptor " + std::to_string(fd));
   }
 
-  void set(Direction direction, Function<void()> callback) {
-    auto& slot = callbacks_[index(direction)];
-    // Shared, so that replacing it while it runs does not pull it away under itself.
-    slot = std::make_shared<Function<void()>>(std::move(callback));
+  void set(Direction direction, std::shared_ptr<Function<void()>> callback) {
     watch_->arm(direction, FdWatch::Arm::if_ready);
+    callbacks_[index(direction)] = std::move(callback);
   }
   bool unset(Direction direction) {
     auto callback = std::move(callbacks_[index(direction)]);
@@ -70,14 +68,16 @@ std::size_t FdCallbacks::size() const noexcept {
 
 void FdCallbacks::add(int fd, Direction direction, Function<void()> callback) {
   if (!callback) throw std::invalid_argument("add_reader/add_writer: the callback is empty");
+  // Shared, so that replacing it while it runs does not pull it away under itself.
+  auto shared = std::make_shared<Function<void()>>(std::move(callback));
   auto& entry = entries_[fd];
   try {
     if (!entry) entry = std::make_shared<Entry>(loop_, fd);
+    entry->set(direction, std::move(shared));
   } catch (...) {
-    entries_.erase(fd);
+    if (!entry || entry->idle()) entries_.erase(fd);
     throw;
   }
-  entry->set(direction, std::move(callback));
 }
 
 bool FdCallbacks::remove(int fd, Direction direction) {

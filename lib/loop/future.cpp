@@ -2,6 +2,8 @@
 
 #include <ferry/future.h>
 
+#include <new>
+
 namespace ferry {
 
 FutureState::FutureState(EventLoop& loop) : loop_(&loop) {
@@ -35,7 +37,11 @@ bool FutureState::cancel(std::string_view message) {
   if (done()) return false;
   retain();
   status_ = Status::cancelled;
-  cancel_message_ = message;
+  try {
+    cancel_message_ = message;
+  } catch (const std::bad_alloc&) {
+    // Cancelled without a word.
+  }
   Function<void()> hook = std::move(cancel_hook_);
   finish();
   if (hook) hook();
@@ -136,7 +142,14 @@ void FutureState::schedule_callbacks() {
     const Callbacks dropped = take_callbacks();
     return;
   }
-  loop_->call_soon([self = Reference(this)] { self->run_callbacks(); });
+  try {
+    loop_->call_soon([self = Reference(this)] { self->run_callbacks(); });
+  } catch (const std::bad_alloc&) {
+    // It is done: whoever waits for it must hear of that.
+    retain();
+    overdue_ = true;
+    loop_->note_overdue();
+  }
 }
 
 void FutureState::run_callbacks() {
@@ -146,7 +159,7 @@ void FutureState::run_callbacks() {
     Callback first = std::move(callbacks_.first.callback);
     loop_->run_callback([&] { first(*this); });
   } catch (...) {  // LoopExit: the rest must not be forgotten
-    schedule(std::move(more));
+    schedule_again(std::move(more));
     throw;
   }
   if (!more.empty()) run_entries(std::move(more));
@@ -160,13 +173,22 @@ void FutureState::run_entries(std::vector<Entry> entries) {
       loop_->run_callback([&] { callback(*this); });
     } catch (...) {
       entries.erase(entries.begin(), entry);
-      schedule(std::move(entries));
+      schedule_again(std::move(entries));
       throw;
     }
   }
 }
 
-/// As schedule_callbacks, for those that are not, or no longer, among callbacks_.
+/// Those that were taken and not called yet; callbacks_ is empty.
+void FutureState::schedule_again(std::vector<Entry> entries) noexcept {
+  if (entries.empty()) return;
+  callbacks_.first = std::move(entries.front());
+  entries.erase(entries.begin());
+  callbacks_.more = std::move(entries);
+  schedule_callbacks();
+}
+
+/// As schedule_callbacks, for those that never were among callbacks_.
 void FutureState::schedule(std::vector<Entry> entries) {
   if (entries.empty() || !loop_ || loop_->is_closed()) return;
   loop_->call_soon([self = Reference(this), entries = std::move(entries)]() mutable {
@@ -179,7 +201,8 @@ void FutureState::last_reference_gone() noexcept {
     ++references_;  // the handler may look at this
     try {
       ExceptionContext context;
-      context.message = "Future exception was never retrieved";
+      context.message =
+          report_text([] { return std::string("Future exception was never retrieved"); });
       context.exception = exception_;
       context.future = this;
       loop_->call_exception_handler(context);

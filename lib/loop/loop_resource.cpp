@@ -17,6 +17,11 @@ LoopResource::~LoopResource() {
   leave_loop();
 }
 
+void LoopResource::be_overdue() noexcept {
+  overdue_ = true;
+  loop_->note_overdue();
+}
+
 void LoopResource::leave_loop() noexcept {
   if (!link_) return;
   *link_ = next_;

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -32,14 +33,18 @@ struct LoopState {
   bool stopping = false;
   bool draining = false;     // a batch is under way, one of its callbacks on the stack
   bool stop_issued = false;  // the kernel has been told
+  bool overdue = false;      // see EventLoop::note_overdue
   std::thread::id thread;    // the one that runs the loop
   unsigned fork_generation = 0;
 
   std::shared_ptr<MailboxState> mailbox = std::make_shared<MailboxState>();
+  std::vector<MailboxState::Letter> mail;  // taken out of it, and not in the ready queue yet
   FdCallbacks descriptors;
   PipePool pipes;
   std::vector<bool> claimed;  // by descriptor: a transport's
   std::map<int, std::shared_ptr<Function<void()>>> signals;
+  std::optional<LoopExit> overdue_exit;  // for which there was no memory
+  std::uint64_t overdue_signals = 0;     // a bit each: for their callbacks there was no memory
   ExecutorState executors;
   std::shared_ptr<Resolver> resolver;
 

@@ -123,6 +123,10 @@ std::shared_ptr<Resolver> make_system_resolver(std::size_t threads) {
   return std::make_shared<SystemResolver>(threads);
 }
 
+std::shared_ptr<Resolver> Kernel::make_resolver() {
+  return make_system_resolver();
+}
+
 std::vector<Address> resolve_numeric(const ResolveQuery& query) {
   const bool stream = query.type == 0 || query.type == SOCK_STREAM;
   if (!stream && query.type != SOCK_DGRAM) return {};
@@ -167,7 +171,7 @@ void EventLoop::set_resolver(std::shared_ptr<Resolver> resolver) {
 }
 
 Resolver& EventLoop::resolver() {
-  if (!state_->resolver) state_->resolver = make_system_resolver();
+  if (!state_->resolver) state_->resolver = kernel_->make_resolver();
   return *state_->resolver;
 }
 

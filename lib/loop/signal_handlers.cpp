@@ -16,6 +16,7 @@ void EventLoop::add_signal_handler(int signal_number, Function<void()> callback)
                            " cannot be caught");
   }
   if (!callback) throw std::invalid_argument("add_signal_handler: the callback is empty");
+  auto handling = std::make_shared<Function<void()>>(std::move(callback));
   auto& handler = state_->signals[signal_number];
   if (!handler) {
     if (const std::error_code error = kernel_->watch_signal(signal_number)) {
@@ -23,7 +24,7 @@ void EventLoop::add_signal_handler(int signal_number, Function<void()> callback)
       throw std::system_error(error, "add_signal_handler");
     }
   }
-  handler = std::make_shared<Function<void()>>(std::move(callback));
+  handler = std::move(handling);
 }
 
 bool EventLoop::remove_signal_handler(int signal_number) {

@@ -1,6 +1,7 @@
 #include "timer_queue.h"
 
 #include <algorithm>
+#include <new>
 
 namespace ferry {
 
@@ -139,9 +140,13 @@ void TimerQueue::clear() {
 TimerNode& TimerQueue::allocate() {
   if (free_.empty()) {
     const auto first = static_cast<std::uint32_t>(chunks_.size() * kChunk);
-    live_.resize(live_.size() + kChunk);
-    free_.reserve(live_.size());
+    const std::size_t size = first + kChunk;
+    free_.reserve(size);
+    // So much that `push` can do without more.
+    if (heap_.capacity() < size) heap_.reserve(std::max(size, 2 * heap_.capacity()));
+    live_.reserve(size);
     chunks_.push_back(std::make_unique<TimerNode[]>(kChunk));
+    live_.resize(size);
     for (std::uint32_t i = kChunk; i-- > 0;) {
       chunks_.back()[i].slot = first + i;
       free_.push_back(first + i);
@@ -176,9 +181,18 @@ void TimerQueue::drop_entry(TimerNode& timer) noexcept {
   ++stale_;
 }
 
+/// Does not fail: without stale entries there is room for all nodes.
 void TimerQueue::push(Entry entry) {
-  std::size_t index = heap_.size();
-  heap_.push_back(entry);
+  try {
+    heap_.push_back(entry);
+  } catch (const std::bad_alloc&) {
+    // What was about to be pushed counts as live already.
+    live_[entry.slot] = 0;
+    purge();
+    live_[entry.slot] = entry.order;
+    heap_.push_back(entry);
+  }
+  std::size_t index = heap_.size() - 1;
   while (index > 0) {
     const std::size_t parent = (index - 1) / 4;
     if (!before(entry, heap_[parent])) break;
@@ -211,7 +225,10 @@ void TimerQueue::sift_down(std::size_t index, Entry entry) noexcept {
 }
 
 void TimerQueue::purge_if_stale() {
-  if (stale_ <= 4 * (heap_.size() - stale_) + 256) return;
+  if (stale_ > 4 * (heap_.size() - stale_) + 256) purge();
+}
+
+void TimerQueue::purge() {
   std::erase_if(heap_, [this](const Entry& entry) { return !live(entry); });
   stale_ = 0;
   for (std::size_t i = heap_.size() / 4 + 1; i-- > 0;) {

@@ -84,6 +84,7 @@ class TimerQueue {
   void pop();
   void sift_down(std::size_t index, Entry entry) noexcept;
   void purge_if_stale();
+  void purge();
 
   std::vector<Entry> heap_;
   std::vector<std::uint32_t> live_;  // by slot: the order of its entry in the heap; 0: it has none

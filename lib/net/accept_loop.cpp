@@ -83,7 +83,7 @@ void AcceptLoop::accept_some() {
       try {
         owner_.on_accepted(Socket(loop_.kernel(), accepted.fd()), peer);
       } catch (...) {
-        // A LoopExit: the loop may run again.
+        // A LoopExit: the loop may run again. Or there was no memory.
         if (watch_) watch_->arm(Direction::read, FdWatch::Arm::if_ready);
         throw;
       }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -37,6 +38,18 @@ bool refuse(Socket socket, Kernel& kernel, const std::string& words) {
   return false;
 }
 
+bool is_out_of_memory(const std::exception_ptr& exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const std::bad_alloc&) {
+    return true;
+  } catch (const std::system_error& error) {
+    return error.code() == std::errc::not_enough_memory;
+  } catch (...) {
+    return false;
+  }
+}
+
 }  // namespace
 
 bool start_accepted(EventLoop& loop, Socket socket, const Address& peer,
@@ -58,11 +71,13 @@ bool start_accepted(EventLoop& loop, Socket socket, const Address& peer,
   } catch (const LoopExit&) {
     throw;
   } catch (...) {
-    // One bad connection in a busy server is no news, unless somebody is looking for it.
-    if (!loop.debug()) return false;
     ExceptionContext context;
-    context.message = "a connection from " + peer.to_string() + " could not be taken";
     context.exception = std::current_exception();
+    // One bad connection in a busy server is no news, unless somebody is looking for it. That there
+    // is no memory is.
+    if (!loop.debug() && !is_out_of_memory(context.exception)) return false;
+    context.message = report_text(
+        [&peer] { return "a connection from " + peer.to_string() + " could not be taken"; });
     context.protocol = protocol.get();
     loop.call_exception_handler(context);
     return false;

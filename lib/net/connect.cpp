@@ -39,8 +39,9 @@ class ConnectionOpening final : public Opening<Connection<>> {
  private:
   bool look_up() override {
     if (plan_.queries.empty()) return false;
-    look_ups_.emplace(loop(), plan_.queries,
-                      [this](LookUps::Result found) { resolved(std::move(found)); });
+    look_ups_.emplace(loop(), plan_.queries, [this](LookUps::Result found) {
+      attempt([&] { resolved(std::move(found)); });
+    });
     return true;
   }
 
@@ -66,8 +67,9 @@ class ConnectionOpening final : public Opening<Connection<>> {
   }
 
   void race(std::vector<Address> remotes, std::vector<Address> locals) {
-    race_.emplace(loop(), std::move(remotes), std::move(locals), plan_.delay,
-                  [this](ConnectRace::Outcome outcome) { raced(std::move(outcome)); });
+    race_.emplace(
+        loop(), std::move(remotes), std::move(locals), plan_.delay,
+        [this](ConnectRace::Outcome outcome) { attempt([&] { raced(std::move(outcome)); }); });
     race_->start();
   }
 
@@ -112,9 +114,15 @@ class ConnectionOpening final : public Opening<Connection<>> {
   }
 
   void time_out() {
-    const Address address = race_ && remote_.empty() ? race_->latest() : remote_;
-    give_up(std::make_exception_ptr(
-        TimeoutError(look_ups_ && !race_ ? "resolve" : "connect", address)));
+    std::exception_ptr late;
+    try {
+      const Address address = race_ && remote_.empty() ? race_->latest() : remote_;
+      late = std::make_exception_ptr(
+          TimeoutError(look_ups_ && !race_ ? "resolve" : "connect", address));
+    } catch (const std::bad_alloc&) {
+      late = std::current_exception();
+    }
+    give_up(std::move(late));
   }
 
   template <class E>

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 
 namespace ferry {
 namespace {
@@ -70,11 +71,12 @@ void ConnectAttempt::try_connect() {
     // Watched only now: a socket that has not begun to connect counts as hung up.
     std::error_code error;
     watch_ = loop_.kernel().watch(socket_.get(), *this, error);
-    if (watch_) {
-      watch_->arm(Direction::write, FdWatch::Arm::if_ready);
-    } else {
-      fail(error.value(), "connect", remote_);
+    try {
+      if (watch_) return watch_->arm(Direction::write, FdWatch::Arm::if_ready);
+    } catch (const std::bad_alloc&) {
+      error = std::make_error_code(std::errc::not_enough_memory);
     }
+    fail(error.value(), "connect", remote_);
   } else {
     fail(result.error, "connect", remote_);
   }
@@ -99,7 +101,12 @@ void ConnectAttempt::on_writable() {
 
 void ConnectAttempt::fail(int error, const char* operation, const Address& address) {
   status_ = Status::failed;
-  error_ = {system_error_code(error), operation, address};
+  error_ = {system_error_code(error), operation, {}};
+  try {
+    error_.address = address;
+  } catch (const std::bad_alloc&) {
+    // The name of a unix socket: then without.
+  }
 }
 
 void ConnectAttempt::finish_from_loop() {

@@ -17,15 +17,16 @@ void DatagramSocket::call(const char* name, Callback&& callback) {
   try {
     callback(*protocol_);
   } catch (const LoopExit& exit) {
-    loop().call_soon([exit] { throw exit; });
+    loop().exit_soon(exit);
   } catch (...) {
     ExceptionContext context;
-    context.message = std::string("DatagramProtocol.") + name + "() failed";
+    context.message =
+        report_text([name] { return std::string("DatagramProtocol.") + name + "() failed"; });
     context.exception = std::current_exception();
     try {
       loop().call_exception_handler(context);
     } catch (const LoopExit& exit) {
-      loop().call_soon([exit] { throw exit; });
+      loop().exit_soon(exit);
     }
   }
   if (--callbacks_ == 0 && !replaced_.empty()) replaced_.clear();

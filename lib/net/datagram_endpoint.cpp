@@ -50,8 +50,9 @@ class DatagramOpening final : public Opening<DatagramEndpoint<>> {
       if (has_remote()) queries.push_back(query(options_.remote_host, options_.remote_port, false));
     }
     if (queries.empty()) return false;
-    look_ups_.emplace(loop(), queries,
-                      [this](LookUps::Result found) { resolved(std::move(found)); });
+    look_ups_.emplace(loop(), queries, [this](LookUps::Result found) {
+      attempt([&] { resolved(std::move(found)); });
+    });
     return true;
   }
 

@@ -34,9 +34,14 @@ void DatagramQueue::append(BytesView data, const DatagramInfo& how) {
 }
 
 void DatagramQueue::push(BytesView data, const Address& to, std::unique_ptr<DatagramInfo> details) {
-  bytes_.append(data);
   const bool alone = data.empty() || details;
   runs_.push_back({data.size(), data.size(), to, std::move(details), alone});
+  try {
+    bytes_.append(data);
+  } catch (...) {
+    runs_.pop_back();
+    throw;
+  }
   ++count_;
 }
 

@@ -19,6 +19,7 @@ class DatagramQueue {
   }
 
   /// Copies a datagram to the back. `to` empty: the connected peer.
+  /// Both throw std::bad_alloc, and then nothing has changed.
   void append(BytesView data, const Address& to);
   void append(BytesView data, const DatagramInfo& how);
   /// Fills `batch` from the front; returns how many were set. With `join`, neighbours that may be

@@ -2,6 +2,7 @@
 #include "poison.h"
 
 #include <algorithm>
+#include <new>
 
 namespace ferry {
 
@@ -14,6 +15,8 @@ constexpr std::size_t kIpPlace = 64 * 1024;
 constexpr std::size_t kUnixPlace = 256 * 1024;
 /// Between two places, so that they do not all fall into the same lines of the cache.
 constexpr std::size_t kSkew = 192;
+/// Before it is tried again to get memory.
+constexpr Duration kNoMemory = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -28,7 +31,18 @@ void DatagramSocket::on_readable(FdWatch::ReadEvent event) {
     readable_ = true;  // kept for resume_reading
     return;
   }
-  receive(event.drain);
+  receive_or_retry(event.drain);
+}
+
+/// Without memory nothing is received, and a little later it is tried again.
+void DatagramSocket::receive_or_retry(bool drain) {
+  try {
+    receive(drain);
+  } catch (const std::bad_alloc&) {
+    readable_ = true;
+    retry_.set(kNoMemory);
+    report_error(std::make_error_code(std::errc::not_enough_memory));
+  }
 }
 
 /// Receives until nothing is left, the protocol pauses or the turn's budget is spent. With `drain`
@@ -98,7 +112,11 @@ bool DatagramSocket::receive_batch(std::size_t count) {
 void DatagramSocket::deliver(BytesView bytes, const DatagramInfo& info) {
   if (closing_) return;
   if (paused_) {
-    held_.push_back({{bytes.begin(), bytes.end()}, info});
+    try {
+      held_.push_back({{bytes.begin(), bytes.end()}, info});
+    } catch (const std::bad_alloc&) {
+      report_error(std::make_error_code(std::errc::not_enough_memory));
+    }
     return;
   }
   call("datagram_received", [&](DatagramProtocol& p) { p.datagram_received(bytes, info); });
@@ -119,15 +137,17 @@ bool DatagramSocket::deliver_held() {
 void DatagramSocket::receive_later() {
   if (read_queued_) return;
   read_queued_ = true;
-  loop().call_soon([socket = self_] {
-    socket->read_queued_ = false;
-    if (!socket->is_reading()) return;
-    if (socket->readable_) {
-      socket->receive(/*drain=*/true);
-    } else {
-      socket->deliver_held();  // the watch is armed
-    }
-  });
+  call_without_fail([socket = self_] { socket->receive_again(); });
+}
+
+void DatagramSocket::receive_again() {
+  read_queued_ = false;
+  if (!is_reading()) return;
+  if (readable_) {
+    receive_or_retry(/*drain=*/true);
+  } else {
+    deliver_held();  // the watch is armed
+  }
 }
 
 }  // namespace ferry

@@ -90,7 +90,9 @@ void DatagramSocket::put(BytesView data, const Address& to, const How& how) {
   if (closing_) {
     if (dropped_sends_ < UINT16_MAX) ++dropped_sends_;
     if (dropped_sends_ > kSilentDrops) {
-      loop().log(LogLevel::warning, "sendto on a closing socket (" + sockname().to_string() + ")");
+      loop().log(LogLevel::warning, report_text([this] {
+                   return "sendto on a closing socket (" + sockname().to_string() + ")";
+                 }));
     }
     return;
   }
@@ -162,8 +164,12 @@ void DatagramSocket::await_writable() {
     return;
   }
   if (write_armed_) return;
-  write_armed_ = true;
-  watch_->arm(Direction::write, FdWatch::Arm::if_ready);
+  try {
+    watch_->arm(Direction::write, FdWatch::Arm::if_ready);
+    write_armed_ = true;
+  } catch (const std::bad_alloc&) {
+    if (!retry_.active()) retry_.set(kRetry);
+  }
 }
 
 void DatagramSocket::on_writable() {

@@ -25,12 +25,13 @@ std::shared_ptr<DatagramSocket> DatagramSocket::start(EventLoop& loop, DatagramS
   s.watch_ = loop.kernel().watch(s.fd_, s, error);
   if (error) throw IoError({error, "watch", s.sockname()});
   s.set_options(start.receive_info, start.segmentation);
-  s.watch_->arm(Direction::read, FdWatch::Arm::if_ready);
   loop.claim_descriptor(s.fd_);
-  s.self_ = socket;
   loop.call_soon([socket, made = std::move(start.made)]() mutable {
     socket->make_connection(std::move(made));
   });
+  // Nothing can fail any more: from here on the loop owns it.
+  s.watch_->arm(Direction::read, FdWatch::Arm::if_ready);
+  s.self_ = socket;
   return socket;
 }
 
@@ -41,20 +42,24 @@ DatagramSocket::DatagramSocket(EventLoop& loop, DatagramStart& start)
       plain_(false),
       retry_(loop,
              [this] {
+               if (readable_ && made_ && is_reading()) receive_or_retry(/*drain=*/true);
+               if (lost()) return;
                const Cork cork(*this);
                send_queue();
              }),
-      fd_(start.socket.release()),
-      remote_(std::move(start.remote)),
-      file_(std::move(start.file)) {
-  loop.kernel().local_address(fd_, sockname_);
+      remote_(std::move(start.remote)) {
+  loop.kernel().local_address(start.socket.get(), sockname_);
   plain_ = !sockname_.is_ip();
+  // Last: what is taken before an exception nobody would close.
+  fd_ = start.socket.release();
+  file_ = std::move(start.file);
 }
 
 DatagramSocket::~DatagramSocket() {
   // Only if it never started: the loop lets go of no other one before connection_lost.
   if (fd_ < 0) return;
   watch_.reset();
+  loop().release_descriptor(fd_);
   loop().kernel().close(fd_);
 }
 
@@ -108,7 +113,13 @@ void DatagramSocket::abort() {
 void DatagramSocket::end_soon() {
   if (ending_) return;
   ending_ = true;
-  loop().call_soon([socket = self_] { socket->lose({}); });
+  call_without_fail([socket = self_] { socket->lose({}); });
+}
+
+void DatagramSocket::on_overdue() {
+  const auto self = self_;
+  if (ending_) return lose({});
+  if (read_queued_) receive_again();
 }
 
 void DatagramSocket::lose(std::error_code error) {
@@ -132,7 +143,9 @@ void DatagramSocket::lose(std::error_code error) {
 
 void DatagramSocket::on_loop_close() {
   if (!closing_ && loop().debug()) {
-    loop().log(LogLevel::warning, "unclosed datagram socket " + sockname().to_string());
+    loop().log(LogLevel::warning, report_text([this] {
+                 return "unclosed datagram socket " + sockname().to_string();
+               }));
   }
   lose(closing_ ? std::error_code() : make_error_code(errc::loop_closed));
 }
@@ -150,6 +163,7 @@ const Address& DatagramSocket::sockname() const noexcept {
 void DatagramSocket::set_protocol(std::shared_ptr<DatagramProtocol> protocol) {
   if (!protocol) throw std::invalid_argument("the protocol is null");
   if (lost()) return;
+  if (callbacks_ > 0) replaced_.reserve(replaced_.size() + 1);
   std::swap(protocol_, protocol);
   if (callbacks_ > 0) replaced_.push_back(std::move(protocol));
 }

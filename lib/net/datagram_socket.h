@@ -73,6 +73,7 @@ class DatagramSocket final : public DatagramTransport,
   static constexpr std::size_t kBatch = 32;
 
   void on_loop_close() override;
+  void on_overdue() override;
   void on_readable(FdWatch::ReadEvent event) override;
   void on_writable() override;
 
@@ -93,6 +94,8 @@ class DatagramSocket final : public DatagramTransport,
   void deliver(BytesView bytes, const DatagramInfo& info);
   bool deliver_held();
   void receive_later();
+  void receive_again();
+  void receive_or_retry(bool drain);
 
   // -- sending
   const Address& destination(const Address& to) const;
@@ -126,8 +129,8 @@ class DatagramSocket final : public DatagramTransport,
   FdWatchPtr watch_;
   DatagramQueue queue_;
   FlowControl flow_;
-  Timer retry_;  // where the kernel does not tell when it can be sent to
-  int fd_;       // -1: lost
+  Timer retry_;  // where the kernel does not tell when it can be sent to; or there was no memory
+  int fd_ = -1;  // lost; or not begun
   Address remote_;
   mutable Address sockname_;
   SocketFile file_;

@@ -3,6 +3,7 @@
 #include <ferry/error.h>
 
 #include <algorithm>
+#include <new>
 
 namespace ferry {
 
@@ -47,8 +48,15 @@ void ConnectRace::start_next() {
   delay_timer_.cancel();
   while (next_ < remotes_.size()) {
     const std::size_t index = next_++;
-    auto attempt = std::make_unique<ConnectAttempt>(
-        loop_, remotes_[index], [this](ConnectAttempt& finished) { on_finished(finished); });
+    std::unique_ptr<ConnectAttempt> attempt;
+    try {
+      runners_.reserve(runners_.size() + 1);
+      attempt = std::make_unique<ConnectAttempt>(
+          loop_, remotes_[index], [this](ConnectAttempt& finished) { on_finished(finished); });
+    } catch (const std::bad_alloc&) {
+      errors_[index] = {std::make_error_code(std::errc::not_enough_memory), "connect", {}};
+      continue;
+    }
     switch (attempt->start(locals_)) {
       case ConnectAttempt::Status::connected:
         return win(*attempt);
@@ -88,9 +96,8 @@ void ConnectRace::win(ConnectAttempt& attempt) {
 
 void ConnectRace::lose() {
   Outcome outcome;
-  for (Error& error : errors_) {
-    if (error) outcome.errors.push_back(std::move(error));
-  }
+  std::erase_if(errors_, [](const Error& error) { return !error; });
+  outcome.errors = std::move(errors_);
   std::exchange(done_, nullptr)(std::move(outcome));
 }
 

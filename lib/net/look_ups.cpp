@@ -14,7 +14,7 @@ struct LookUps::State {
       result.error = futures[index].exception();
       if (!result.error) result.addresses[index] = futures[index].result();
     } catch (...) {
-      result.error = std::current_exception();  // CancelledError
+      result.error = std::current_exception();  // CancelledError, or no memory for a copy
     }
     --pending;
     if (!result.error && pending != 0) return;
@@ -33,12 +33,18 @@ LookUps::LookUps(EventLoop& loop, const std::vector<ResolveQuery>& queries,
   state_->pending = queries.size();
   state_->result.addresses.resize(queries.size());
   state_->done = std::move(done);
-  for (const ResolveQuery& query : queries) {
-    const std::size_t index = state_->futures.size();
-    state_->futures.push_back(loop.getaddrinfo(query));
-    state_->futures.back().add_done_callback([weak = std::weak_ptr(state_), index] {
-      if (const auto state = weak.lock()) state->finished(index);
-    });
+  try {
+    for (const ResolveQuery& query : queries) {
+      const std::size_t index = state_->futures.size();
+      state_->futures.push_back(loop.getaddrinfo(query));
+      state_->futures.back().add_done_callback([weak = std::weak_ptr(state_), index] {
+        if (const auto state = weak.lock()) state->finished(index);
+      });
+    }
+  } catch (...) {
+    state_->done = nullptr;
+    state_->cancel();
+    throw;
   }
 }
 

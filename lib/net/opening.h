@@ -17,7 +17,10 @@ class Opening : public std::enable_shared_from_this<Opening<Pair>>, protected Lo
  public:
   /// Once. What can fail, and the factory, follow from the loop.
   Future<Pair> begin() {
-    if (!look_up()) loop().call_soon(guarded([](Opening& opening) { opening.start(); }));
+    if (!look_up()) {
+      loop().call_soon(
+          guarded([](Opening& opening) { opening.attempt([&opening] { opening.start(); }); }));
+    }
     self_ = this->shared_from_this();
     result_.set_cancel_hook(guarded([](Opening& opening) { opening.give_up(); }));
     return result_;
@@ -28,7 +31,7 @@ class Opening : public std::enable_shared_from_this<Opening<Pair>>, protected Lo
 
   /// Begins to look names up: then true, and `start` is not called.
   virtual bool look_up() { return false; }
-  /// The beginning, from the loop.
+  /// The beginning, from the loop. What it throws ends this.
   virtual void start() = 0;
   /// Drops what is under way but `pair_`.
   virtual void let_go() {}

@@ -11,14 +11,14 @@ namespace {
 
 void report(Transport& transport, const char* name, const Protocol* protocol) {
   ExceptionContext context;
-  context.message = std::string("Protocol.") + name + "() failed";
+  context.message = report_text([name] { return std::string("Protocol.") + name + "() failed"; });
   context.exception = std::current_exception();
   context.transport = &transport;
   context.protocol = protocol;
   try {
     transport.loop().call_exception_handler(context);
   } catch (const LoopExit& exit) {
-    transport.loop().call_soon([exit] { throw exit; });
+    transport.loop().exit_soon(exit);
   }
 }
 
@@ -43,7 +43,7 @@ bool ProtocolSlot::call(Transport& owner, const char* name, Callback&& callback)
   try {
     callback(*protocol_);
   } catch (const LoopExit& exit) {
-    owner.loop().call_soon([exit] { throw exit; });
+    owner.loop().exit_soon(exit);
   } catch (...) {
     returned = false;
     report(owner, name, frame.running);

@@ -84,6 +84,7 @@ class RateLimit final : public PassThrough {
 
   bool over() const noexcept { return lost() || aborted() || below().is_closing(); }
   void flush();
+  void take(BytesView data);
   std::size_t send(BytesView data);
   void go_on_writing();
   void finish();
@@ -259,22 +260,28 @@ std::size_t RateLimit::get_write_buffer_size() const noexcept {
 void RateLimit::write(BytesView data) {
   if (is_closing() || data.empty()) return;
   if (eof_wanted_) throw std::logic_error("write after write_eof");
-  const std::size_t sent = corked_ || !backlog_.empty() ? 0 : send(data);
-  if (over()) return;
-  if (sent < data.size()) {
-    backlog_.append(data.drop(sent));
-    if (corked_ && backlog_.size() > std::min(kGatherLimit, flow_.limits().high)) flush();
-  }
+  take(data);
   check_high_water();
 }
 
 void RateLimit::writelines(std::span<const BytesView> pieces) {
   if (is_closing()) return;
-  const Cork cork(*this);
-  for (const BytesView piece : pieces) {
-    if (is_closing()) break;  // pause_writing may have closed
-    write(piece);
+  if (eof_wanted_) throw std::logic_error("write after write_eof");
+  {
+    const Cork cork(*this);
+    for (const BytesView piece : pieces) take(piece);
   }
+  // Not before all of them are taken: what pause_writing writes comes behind them.
+  check_high_water();
+}
+
+/// Sends or keeps `data`.
+void RateLimit::take(BytesView data) {
+  if (over() || data.empty()) return;
+  const std::size_t sent = corked_ || !backlog_.empty() ? 0 : send(data);
+  if (over() || sent == data.size()) return;
+  backlog_.append(data.drop(sent));
+  if (corked_ && backlog_.size() > std::min(kGatherLimit, flow_.limits().high)) flush();
 }
 
 void RateLimit::write_eof() {

@@ -7,6 +7,7 @@
 #include <ferry/protocol_layer.h>
 
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -96,8 +97,12 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
     void connection_lost(std::error_code code) override {
       Error error;
       if (code) {
-        error = transport->error();
-        if (!error) error = {code, "relay", transport->peername()};
+        try {
+          error = transport->error();
+          if (!error) error = {code, "relay", transport->peername()};
+        } catch (const std::bad_alloc&) {  // for the name of a unix socket
+          error = {code, "relay", {}};
+        }
       }
       relay.lost(*this, std::move(error));
     }
@@ -143,7 +148,11 @@ class Relay final : public std::enable_shared_from_this<Relay>, private LoopReso
       streak = 0;
       Side& to = other();
       if (copies_only || !stream || !to.stream || !speaks() || !to.speaks()) return;
-      stream->splice_to(std::static_pointer_cast<StreamTransport>(to.transport), *this);
+      try {
+        stream->splice_to(std::static_pointer_cast<StreamTransport>(to.transport), *this);
+      } catch (const std::bad_alloc&) {
+        copies_only = true;
+      }
     }
     bool speaks() const { return transport && transport->get_protocol().get() == this; }
 

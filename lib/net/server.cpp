@@ -20,6 +20,8 @@ Future<std::shared_ptr<Server>> server_over(EventLoop& loop, std::vector<BoundSo
     future.set_result(make(std::move(sockets)));
   } catch (const std::system_error&) {
     future.set_exception(std::current_exception());
+  } catch (const std::bad_alloc&) {
+    future.set_exception(std::current_exception());
   }
   return future;
 }
@@ -68,7 +70,10 @@ class ServerCreation final : public std::enable_shared_from_this<ServerCreation>
     if (found.error) return result_.set_exception(found.error);
     try {
       result_.set_result(make_(bind_all(found.addresses)));
-    } catch (const std::system_error&) {
+    } catch (const LoopExit&) {
+      result_.set_exception(std::current_exception());
+      throw;
+    } catch (...) {
       result_.set_exception(std::current_exception());
     }
   }

@@ -42,8 +42,9 @@ ServerBase::Drain::Drain(ServerBase& server)
 Future<std::size_t> ServerBase::drain(Duration limit) {
   usable_loop();
   const auto alive = shared_from_this();
-  close();
   const auto drain = std::make_shared<Drain>(*this);
+  drains_.reserve(drains_.size() + 1);
+  close();
   drain->future.set_cancel_hook([weak = std::weak_ptr(drain)] {
     if (const auto cancelled = weak.lock()) cancelled->deadline.cancel();
   });
@@ -64,8 +65,9 @@ Future<void> ServerBase::wait_closed() {
 Future<void> ServerBase::serve_forever() {
   check_open("serve_forever");
   if (forever_.valid()) throw std::logic_error("serve_forever: it is being called already");
+  Future<void> forever(loop_);
   start_serving();
-  forever_ = Future<void>(loop_);
+  forever_ = std::move(forever);
   forever_.set_cancel_hook([weak = weak_from_this()] {
     if (const auto server = weak.lock()) server->close();
   });

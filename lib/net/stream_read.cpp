@@ -31,7 +31,7 @@ void StreamTransport::on_readable(FdWatch::ReadEvent event) {
     readable_ = true;
     return;
   }
-  read_ready(event.drain || ends_.short_reads);
+  or_fail("recv", [&] { read_ready(event.drain || ends_.short_reads); });
 }
 
 /// Nobody will read what is written here.
@@ -134,10 +134,13 @@ void StreamTransport::read_later() {
   readable_ = true;
   if (read_queued_) return;
   read_queued_ = true;
-  loop().call_soon([transport = self_] {
-    transport->read_queued_ = false;
-    if (transport->readable_ && transport->is_reading()) transport->read_ready(/*drain=*/true);
-  });
+  call_without_fail([transport = self_] { transport->read_again(); });
+}
+
+void StreamTransport::read_again() {
+  read_queued_ = false;
+  if (!readable_ || !is_reading()) return;
+  or_fail("recv", [this] { read_ready(/*drain=*/true); });
 }
 
 }  // namespace ferry

@@ -62,9 +62,11 @@ void StreamTransport::end_file(std::error_code code) {
   if (file->was_reading) resume_reading();
   // resume_writing did not come while the file was sent.
   if (!flow_.paused()) return;
-  loop().call_soon([transport = self_] {
-    if (!transport->ending_ && !transport->writing_reserved_) transport->resume_if_low();
-  });
+  call_without_fail([transport = self_] { transport->resume_after_file(); });
+}
+
+void StreamTransport::resume_after_file() {
+  if (!ending_ && !writing_reserved_) resume_if_low();
 }
 
 }  // namespace ferry

@@ -24,6 +24,7 @@ StreamSplice& StreamTransport::splice() {
 
 void StreamTransport::splice_to(std::shared_ptr<StreamTransport> sink, SpliceWatcher& watcher) {
   stop_splicing();
+  splice();  // what may fail comes first
   StreamSplice& at_sink = sink->splice();
   if (at_sink.source) at_sink.source->stop_splicing();
   at_sink.source = this;

@@ -12,20 +12,22 @@ namespace ferry {
 std::shared_ptr<StreamTransport> StreamTransport::start(EventLoop& loop, StreamStart start) {
   auto transport = std::make_shared<StreamTransport>(loop, start);
   StreamTransport& t = *transport;
+  if (t.peername_.empty()) loop.kernel().peer_address(t.fd_, t.peername_);
   std::error_code error;
   t.watch_ = loop.kernel().watch(t.fd_, t, error);
   if (error) throw IoError({error, "watch", t.peername_});
+  loop.claim_descriptor(t.fd_);
+  loop.call_soon([transport, made = std::move(start.made)]() mutable {
+    transport->make_connection(std::move(made));
+  });
+  // Nothing can fail any more: from here on the loop owns it.
   // The end of a pipe that is written to becomes readable when nobody reads from it any more; of a
   // device that means nothing.
   if (t.ends_.reads || !t.ends_.short_reads) {
     t.watch_->arm(Direction::read, FdWatch::Arm::if_ready);
   }
-  loop.claim_descriptor(t.fd_);
   t.self_ = transport;
   t.join_clients(std::move(start.clients));
-  loop.call_soon([transport, made = std::move(start.made)]() mutable {
-    transport->make_connection(std::move(made));
-  });
   return transport;
 }
 
@@ -36,13 +38,13 @@ StreamTransport::StreamTransport(EventLoop& loop, StreamStart& start)
       fd_(start.socket.release()),
       peername_(std::move(start.peer)) {
   eof_wanted_ = eof_sent_ = !ends_.writes;
-  if (peername_.empty()) loop.kernel().peer_address(fd_, peername_);
 }
 
 StreamTransport::~StreamTransport() {
   // Only if it never started: the loop lets go of no other one before connection_lost.
   if (fd_ < 0) return;
   watch_.reset();
+  loop().release_descriptor(fd_);
   loop().kernel().close(fd_);
 }
 
@@ -75,7 +77,7 @@ void StreamTransport::abort() {
   queue_.clear();
   if (piped_) drop_pipe();
   if (corked_) loop().gather_buffer().clear();
-  if (sending_file()) end_file(failed() ? rare_->error.code : system_error_code(ECONNABORTED));
+  if (sending_file()) end_file(failed() ? error().code : system_error_code(ECONNABORTED));
   end_soon();
 }
 
@@ -90,7 +92,14 @@ void StreamTransport::fail(std::error_code code, const char* operation) {
 void StreamTransport::end_soon() {
   if (ending_) return;
   ending_ = true;
-  loop().call_soon([transport = self_] { transport->lose(); });
+  call_without_fail([transport = self_] { transport->lose(); });
+}
+
+void StreamTransport::on_overdue() {
+  const auto self = self_;
+  if (ending_) return lose();
+  if (read_queued_) read_again();
+  if (!lost()) resume_after_file();  // it does what is to be done, if anything is
 }
 
 void StreamTransport::lose() {
@@ -121,7 +130,12 @@ void StreamTransport::discard_input() {
   if (eof_received_) return;
   Kernel& kernel = loop().kernel();
   if (!eof_sent_) kernel.shutdown(fd_, SHUT_WR);
-  const MutableBytes buffer = loop().receive_buffer();
+  MutableBytes buffer;
+  try {
+    buffer = loop().receive_buffer();
+  } catch (const std::bad_alloc&) {
+    return;  // nothing was ever read here
+  }
   unpoison(buffer);
   for (int i = 0; i < 16; ++i) {
     const IoResult r = kernel.recv(fd_, buffer);
@@ -134,7 +148,8 @@ void StreamTransport::on_loop_close() {
   if (!closing_) {
     set_error(make_error_code(errc::loop_closed), "close");
     if (loop().debug()) {
-      loop().log(LogLevel::warning, "unclosed connection to " + peername_.to_string());
+      loop().log(LogLevel::warning,
+                 report_text([this] { return "unclosed connection to " + peername_.to_string(); }));
     }
   }
   aborted_ = true;
@@ -167,21 +182,33 @@ void StreamTransport::leave_clients() {
 
 const Error& StreamTransport::error() const noexcept {
   static const Error none;
+  static const Error no_memory{std::make_error_code(std::errc::not_enough_memory), "", {}};
+  if (forgot_error_) return no_memory;
   return failed() ? rare_->error : none;
 }
 
 void StreamTransport::set_error(std::error_code code, const char* operation) {
-  rare().error = Error{code, operation, peername_};
+  try {
+    rare().error = Error{code, operation, peername_};
+  } catch (const std::bad_alloc&) {
+    forgot_error_ = true;
+  }
 }
 
 // Asked for when it is first needed, or else just before the descriptor closes: few ever look.
 const Address& StreamTransport::sockname() const noexcept {
-  std::optional<Address>& name = rare().sockname;
-  if (!name) {
-    name.emplace();
-    if (fd_ >= 0) loop().kernel().local_address(fd_, *name);
+  static const Address unknown;
+  try {
+    std::optional<Address>& name = rare().sockname;
+    if (!name) {
+      Address asked;
+      if (fd_ >= 0) loop().kernel().local_address(fd_, asked);
+      name = std::move(asked);
+    }
+    return *name;
+  } catch (const std::bad_alloc&) {
+    return unknown;
   }
-  return *name;
 }
 
 void StreamTransport::set_protocol(std::shared_ptr<Protocol> protocol) {

@@ -9,6 +9,7 @@
 #include <ferry/transport.h>
 
 #include <memory>
+#include <new>
 
 namespace ferry {
 
@@ -38,6 +39,8 @@ struct StreamStart {
 /// Its life: start -> connection_made -> open -> closing -> lost. Reading is in stream_read.cpp,
 /// writing in stream_write.cpp, sending files in stream_sendfile.cpp, passing on to another one
 /// without copying in stream_splice.cpp, the rest of the life in stream_transport.cpp.
+///
+/// Where memory is wanting, the connection ends with not_enough_memory; closing itself needs none.
 class StreamTransport final : public Transport, private LoopResource, private FdWatch::Listener {
  public:
   /// Makes the transport; connection_made follows from the loop, then reading starts.
@@ -103,6 +106,7 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   class Cork;
 
   void on_loop_close() override;
+  void on_overdue() override;
   void on_readable(FdWatch::ReadEvent event) override;
   void on_writable() override;
 
@@ -112,6 +116,8 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   void make_connection(Function<void()> made);
   void fail(std::error_code code, const char* operation);
   void set_error(std::error_code code, const char* operation);
+  template <class F>
+  void or_fail(const char* operation, F&& f);
   void end_soon();
   void lose();
   void discard_input();
@@ -124,12 +130,13 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   bool deliver(MutableBytes into, std::size_t size, bool buffered);
   void on_eof();
   void read_later();
+  void read_again();
 
   StreamRare& rare() const {
     if (!rare_) rare_ = std::make_unique<StreamRare>();
     return *rare_;
   }
-  bool failed() const noexcept { return rare_ && rare_->error; }
+  bool failed() const noexcept { return forgot_error_ || (rare_ && rare_->error); }
   bool sending_file() const noexcept { return rare_ && rare_->file; }
 
   // -- both without copying (stream_splice.cpp)
@@ -157,6 +164,9 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   }
   IoResult transmit(std::span<const BytesView> pieces);
   bool accepts_writes();
+  bool take(BytesView data);
+  bool queue_up(BytesView data);
+  void go_on_writing();
   void send(BytesView data);
   void send_gathered();
   void send_pieces(std::span<const BytesView> pieces);
@@ -173,6 +183,7 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   void send_more_of_file();
   void send_file_by_reading();
   void end_file(std::error_code code);
+  void resume_after_file();
 
   // In this order the small members fill what ProtocolSlot and FlowControl leave over.
   [[no_unique_address]] ProtocolSlot slot_;
@@ -191,6 +202,7 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   bool writing_reserved_ : 1 = false;  // a file is being sent
   bool splicing_ : 1 = false;          // what is read goes to splice().sink
   bool piped_ : 1 = false;             // splice().pipe holds bytes, which go before the queue
+  bool forgot_error_ : 1 = false;      // there was no memory for it; or it is that
   StreamEnds ends_;
   FdWatchPtr watch_;
   WriteQueue queue_;
@@ -205,6 +217,16 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   StreamTransport* next_client_ = nullptr;
   StreamTransport** client_link_ = nullptr;
 };
+
+/// Does `f`; if there is no memory for it, ends the connection.
+template <class F>
+void StreamTransport::or_fail(const char* operation, F&& f) {
+  try {
+    f();
+  } catch (const std::bad_alloc&) {
+    fail(std::make_error_code(std::errc::not_enough_memory), operation);
+  }
+}
 
 /// While one exists, the transport gathers its writes; its end sends them.
 class StreamTransport::Cork {

@@ -42,7 +42,9 @@ bool StreamTransport::accepts_writes() {
   if (eof_wanted_) throw std::logic_error("write after write_eof");
   if (dropped_writes_ < UINT16_MAX) ++dropped_writes_;
   if (dropped_writes_ > kSilentDrops) {
-    loop().log(LogLevel::warning, "write to a closing connection (" + peername_.to_string() + ")");
+    loop().log(LogLevel::warning, report_text([this] {
+                 return "write to a closing connection (" + peername_.to_string() + ")";
+               }));
   }
   return false;
 }
@@ -53,11 +55,34 @@ void StreamTransport::check_not_reserved() const {
 
 void StreamTransport::write(BytesView data) {
   if (!accepts_writes() || data.empty()) return;
+  or_fail("write", [&] {
+    if (take(data)) check_high_water();
+  });
+}
+
+void StreamTransport::writelines(std::span<const BytesView> pieces) {
+  if (!accepts_writes()) return;
+  or_fail("write", [&] {
+    if (corked_) {
+      for (const BytesView piece : pieces) {
+        if (!piece.empty()) static_cast<void>(take(piece));
+        if (closing_) return;
+      }
+    } else {
+      send_pieces(pieces);
+    }
+    // Not before all of them are taken: what pause_writing writes comes behind them.
+    check_high_water();
+  });
+}
+
+/// Gathers, sends or queues `data`. False if it was merely gathered, far from any limit.
+bool StreamTransport::take(BytesView data) {
   if (corked_ && data.size() < kBig) {
     Buffer& gathered = loop().gather_buffer();
     gathered.append(data);
     const std::size_t limit = std::min(kGatherLimit, flow_.limits().high);
-    if (gathered.size() + queue_.size() <= limit) return;
+    if (gathered.size() + queue_.size() <= limit) return false;
     send_gathered();
   } else if (corked_ && !loop().gather_buffer().empty()) {
     const BytesView pieces[] = {loop().gather_buffer().view(), data};
@@ -66,20 +91,7 @@ void StreamTransport::write(BytesView data) {
   } else {
     send(data);
   }
-  check_high_water();
-}
-
-void StreamTransport::writelines(std::span<const BytesView> pieces) {
-  if (!accepts_writes()) return;
-  if (corked_) {
-    for (const BytesView piece : pieces) {
-      if (closing_) return;  // pause_writing may have closed
-      write(piece);
-    }
-  } else {
-    send_pieces(pieces);
-    check_high_water();
-  }
+  return true;
 }
 
 /// Sends `data` as far as the kernel takes it now, and queues a copy of the rest.
@@ -94,8 +106,14 @@ void StreamTransport::send(BytesView data) {
       return fail(r.code(), "send");
     }
   }
-  queue_.append(data);
-  await_writable();
+  if (queue_up(data)) await_writable();
+}
+
+/// False, and the connection has failed, if there is no memory: part of what the program wrote may
+/// be on its way, so it cannot be told to try again.
+bool StreamTransport::queue_up(BytesView data) {
+  or_fail("write", [&] { queue_.append(data); });
+  return !aborted_;
 }
 
 void StreamTransport::send_gathered() {
@@ -118,18 +136,20 @@ void StreamTransport::send_pieces(std::span<const BytesView> pieces) {
     std::size_t sent = r.ok() ? r.count() : 0;
     for (const BytesView piece : batch) {
       const std::size_t skip = std::min(sent, piece.size());
-      queue_.append(piece.drop(skip));
+      if (!queue_up(piece.drop(skip))) return;
       sent -= skip;
     }
   }
-  for (const BytesView piece : pieces) queue_.append(piece);
+  for (const BytesView piece : pieces) {
+    if (!queue_up(piece)) return;
+  }
   if (!queue_.empty()) await_writable();
 }
 
 void StreamTransport::await_writable() {
   if (write_armed_) return;
   write_armed_ = true;
-  watch_->arm(Direction::write, FdWatch::Arm::after_would_block);
+  or_fail("send", [this] { watch_->arm(Direction::write, FdWatch::Arm::after_would_block); });
 }
 
 /// The end of a callback: what it wrote goes out in one call.
@@ -144,6 +164,10 @@ void StreamTransport::uncork() {
 }
 
 void StreamTransport::on_writable() {
+  or_fail("send", [this] { go_on_writing(); });
+}
+
+void StreamTransport::go_on_writing() {
   write_armed_ = false;
   send_queue();
   if (ending_) return;

@@ -6,24 +6,31 @@ namespace ferry {
 
 void WriteQueue::append(BytesView bytes) {
   if (bytes.empty()) return;
-  if (!content_) content_ = std::make_unique<Content>();
-  Content& c = *content_;
-  c.size += bytes.size();
-  if (!c.segments.empty()) {
-    Buffer& last = c.segments.back();
-    const BytesView fits = bytes.first(last.spare());
-    last.append(fits);
-    bytes = bytes.drop(fits.size());
-    if (bytes.empty()) return;
+  const std::size_t room = content_ ? content_->segments.back().spare() : 0;
+  const BytesView fits = bytes.first(room);
+  const BytesView rest = bytes.drop(fits.size());
+  // First all that may fail.
+  if (!rest.empty()) {
+    Buffer segment;
+    segment.reserve(std::max(rest.size(), kSegment));
+    segment.append(rest);
+    if (!content_) {
+      auto content = std::make_unique<Content>();
+      content->segments.push_back(std::move(segment));
+      content_ = std::move(content);
+    } else {
+      Content& c = *content_;
+      if (c.head > 16 && c.head > c.segments.size() / 2) {
+        const auto first = c.segments.begin();
+        c.segments.erase(first, first + static_cast<std::ptrdiff_t>(c.head));
+        c.head = 0;
+      }
+      c.segments.push_back(std::move(segment));
+    }
   }
-  if (c.head > 16 && c.head > c.segments.size() / 2) {
-    const auto first = c.segments.begin();
-    c.segments.erase(first, first + static_cast<std::ptrdiff_t>(c.head));
-    c.head = 0;
-  }
-  Buffer& segment = c.segments.emplace_back();
-  segment.reserve(std::max(bytes.size(), kSegment));
-  segment.append(bytes);
+  if (!fits.empty())
+    content_->segments[content_->segments.size() - (rest.empty() ? 1 : 2)].append(fits);
+  content_->size += bytes.size();
 }
 
 std::size_t WriteQueue::gather(std::span<BytesView> pieces) const noexcept {

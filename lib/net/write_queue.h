@@ -21,7 +21,7 @@ class WriteQueue {
   std::size_t size() const noexcept { return content_ ? content_->size : 0; }
   bool empty() const noexcept { return !content_; }
 
-  /// Copies `bytes` to the back.
+  /// Copies `bytes` to the back. Throws std::bad_alloc, and then nothing has changed.
   void append(BytesView bytes);
   /// Fills `pieces` from the front; returns how many were set. Valid until the next change.
   std::size_t gather(std::span<BytesView> pieces) const noexcept;

@@ -3,6 +3,7 @@
 #include <ferry/await_future.h>
 #include <ferry/gather.h>
 
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -62,10 +63,14 @@ void ProcessState::feed(int fd, BytesView data) {
 
 void ProcessState::lose_pipe(int fd, std::error_code error) {
   std::exception_ptr exception;
-  if (error) {
-    Error story = transport_->get_pipe_transport(fd)->error();
-    if (story.code != error) story = {error, "pipe", {}};
-    exception = std::make_exception_ptr(IoError(std::move(story)));
+  try {
+    if (error) {
+      Error story = transport_->get_pipe_transport(fd)->error();
+      if (story.code != error) story = {error, "pipe", {}};
+      exception = std::make_exception_ptr(IoError(std::move(story)));
+    }
+  } catch (const std::bad_alloc&) {
+    exception = std::current_exception();
   }
   if (fd == 0) return flow_->lose(std::move(exception));
   const Ref<StreamReaderState> from = reader(fd);

@@ -2,6 +2,8 @@
 
 #include <ferry/task.h>
 
+#include <new>
+
 namespace ferry {
 
 namespace detail {
@@ -14,7 +16,8 @@ void serve_connection(const std::shared_ptr<Transport>& transport, Coro<> servin
     if (done.cancelled()) return transport->close();
     if (std::exception_ptr exception = done.exception()) {
       ExceptionContext context;
-      context.message = "Unhandled exception in client_connected_cb";
+      context.message =
+          report_text([] { return std::string("Unhandled exception in client_connected_cb"); });
       context.exception = std::move(exception);
       context.transport = transport.get();
       context.future = done.state();
@@ -47,10 +50,14 @@ bool StreamReaderProtocol::eof_received() {
 
 void StreamReaderProtocol::connection_lost(std::error_code error) {
   std::exception_ptr exception;
-  if (error) {
-    Error story = transport_->error();
-    if (story.code != error) story = {error, "connection", transport_->peername()};
-    exception = std::make_exception_ptr(IoError(std::move(story)));
+  try {
+    if (error) {
+      Error story = transport_->error();
+      if (story.code != error) story = {error, "connection", transport_->peername()};
+      exception = std::make_exception_ptr(IoError(std::move(story)));
+    }
+  } catch (const std::bad_alloc&) {
+    exception = std::current_exception();  // of whatever it was lost, this is why nobody knows
   }
   reader_->set_transport(nullptr);
   flow_->lose(exception);

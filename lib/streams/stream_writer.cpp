@@ -18,8 +18,10 @@ StreamWriterState::~StreamWriterState() {
   if (transport->is_closing()) return;
   EventLoop& loop = transport->loop();
   if (loop.debug()) {
-    loop.log(LogLevel::warning,
-             "unclosed StreamWriter to " + transport->peername().to_string() + ", closed now");
+    loop.log(LogLevel::warning, report_text([this] {
+               return "unclosed StreamWriter to " + transport->peername().to_string() +
+                      ", closed now";
+             }));
   }
   transport->close();
 }

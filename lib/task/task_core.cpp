@@ -36,8 +36,22 @@ bool TaskCore::request_cancel(std::string_view message) {
   }
   if (wait_cancelled_) return true;  // the first request's message counts
   must_cancel_ = true;
-  cancel_message_ = message;
+  keep(cancel_message_, message);
   return true;
+}
+
+/// A cancellation must not fail for its message's sake.
+void TaskCore::keep(std::string& to, std::string_view text) noexcept {
+  try {
+    to = text;
+  } catch (const std::bad_alloc&) {
+    to.clear();
+  }
+}
+
+void TaskCore::be_overdue() noexcept {
+  overdue_ = true;
+  loop_->note_overdue();
 }
 
 namespace {

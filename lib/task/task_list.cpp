@@ -58,6 +58,18 @@ void TaskList::drop_link(const Link& link) {
   std::erase(links_, link);
 }
 
+void TaskList::on_overdue() {
+  const auto first_overdue = [this] {
+    TaskCore* task = first_;
+    while (task && !task->overdue_) task = task->next_;
+    return task;
+  };
+  while (TaskCore* const task = first_overdue()) {
+    task->overdue_ = false;
+    loop_->run_callback([task] { task->step(); });
+  }
+}
+
 void TaskList::on_loop_close() {
   links_.clear();
   // Nobody is to be woken any more by what the destructors do: release a lock, cancel a task.
@@ -68,7 +80,8 @@ void TaskList::on_loop_close() {
   while (TaskCore* const task = first_) {
     remove(*task);
     ExceptionContext context;
-    context.message = "Task was destroyed but it is pending: " + task->name();
+    context.message =
+        report_text([task] { return "Task was destroyed but it is pending: " + task->name(); });
     context.where = task->created();
     context.future = task->future_;
     loop_->run_callback([&] { loop_->call_exception_handler(context); });

@@ -46,6 +46,7 @@ class TaskList final : public LoopExtension {
 
   /// What is left is destroyed where it stands, with a word to the exception handler.
   void on_loop_close() override;
+  void on_overdue() override;
   std::size_t task_count() const noexcept override { return count_; }
 
  private:

@@ -1,5 +1,6 @@
 #include <ferry/timeout.h>
 
+#include <new>
 #include <utility>
 
 namespace ferry {
@@ -101,7 +102,12 @@ class Ended final : public Suspension {
   bool await_ready() const noexcept { return future_.done(); }
   void await_suspend(std::coroutine_handle<> coroutine) {
     suspend(coroutine);
-    callback_ = future_.add_done_callback([this](FutureState&) { resume_now(); });
+    try {
+      callback_ = future_.add_done_callback([this](FutureState&) { resume_now(); });
+    } catch (const std::bad_alloc&) {
+      unsuspend();
+      throw;
+    }
   }
   void await_resume() { resumed(); }
 

@@ -1,5 +1,9 @@
 #include <ferry/testing/fault_kernel.h>
 
+#include <ferry/resolver.h>
+
+#include <netdb.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -22,6 +26,8 @@ constexpr Failures kFailures[] = {
     {"connect", {ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EACCES}},
     {"epoll_ctl", {ENOSPC, ENOMEM}},
     {"fcntl", {EMFILE}},
+    {"getaddrinfo", {EAI_AGAIN, EAI_NONAME, EAI_FAIL, EAI_MEMORY, EAI_NODATA}},
+    {"getnameinfo", {EAI_AGAIN, EAI_FAIL, EAI_MEMORY}},
     {"getpeername", {ENOTCONN, ENOBUFS}},
     {"getsockname", {ENOBUFS}},
     {"getsockopt", {ENOPROTOOPT}},
@@ -100,7 +106,11 @@ std::span<const int> FaultKernel::errors_of(std::string_view call) {
 std::string InjectedFault::to_string() const {
   std::string text(call);
   text += " #" + std::to_string(number) + " on " + std::to_string(fd) + ": ";
-  text += error != 0 ? std::strerror(error) : "a short count";
+  if (call == "getaddrinfo" || call == "getnameinfo") {
+    text += resolver_category().message(error);
+  } else {
+    text += error != 0 ? std::strerror(error) : "a short count";
+  }
   return text;
 }
 
@@ -177,6 +187,45 @@ void FaultKernel::made_up(int fd, Direction direction) {
   for (Watch* watch : watches_) {
     if (watch->fd() == fd) watch->made_up(direction);
   }
+}
+
+/// A resolver whose look-ups may be made to fail.
+class FaultKernel::Names final : public Resolver {
+ public:
+  Names(FaultKernel& kernel, std::shared_ptr<Resolver> inner)
+      : kernel_(kernel), inner_(std::move(inner)) {}
+
+  Future<std::vector<Address>> resolve(EventLoop& loop, const ResolveQuery& query) override {
+    const int error = ask("getaddrinfo");
+    if (error == 0) return inner_->resolve(loop, query);
+    return fail<std::vector<Address>>(loop, error, query.host);
+  }
+  Future<NameInfo> name_of(EventLoop& loop, const Address& address, int flags) override {
+    const int error = ask("getnameinfo");
+    if (error == 0) return inner_->name_of(loop, address, flags);
+    return fail<NameInfo>(loop, error, address.to_string());
+  }
+
+ private:
+  int ask(std::string_view call) {
+    const int error = kernel_.judge(call, -1).error;
+    kernel_.told(call, -1, error == 0 ? IoResult{} : failure(error));
+    return error;
+  }
+  template <class T>
+  static Future<T> fail(EventLoop& loop, int error, const std::string& subject) {
+    Future<T> future(loop);
+    future.set_exception(
+        std::make_exception_ptr(ResolveError({error, resolver_category()}, subject)));
+    return future;
+  }
+
+  FaultKernel& kernel_;
+  std::shared_ptr<Resolver> inner_;
+};
+
+std::shared_ptr<Resolver> FaultKernel::make_resolver() {
+  return std::make_shared<Names>(*this, inner().make_resolver());
 }
 
 // -- the calls

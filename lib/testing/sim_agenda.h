@@ -34,6 +34,7 @@ class SimAgenda {
       if (auto entry = entries_.extract(key)) entry.mapped()();
     }
   }
+  void clear() noexcept { std::exchange(entries_, {}).clear(); }
   /// When the first of it is due; TimePoint::max() if there is nothing.
   TimePoint next() const noexcept {
     return entries_.empty() ? TimePoint::max() : entries_.begin()->first.first;

@@ -1,6 +1,8 @@
 #include <ferry/testing/sim_kernel.h>
 
 #include "sim_agenda.h"
+#include "sim_hosts.h"
+#include "sim_jobs.h"
 #include "sim_sockets.h"
 #include "sim_turns.h"
 #include "sim_watch.h"
@@ -15,11 +17,13 @@
 namespace ferry::testing {
 
 SimKernel::SimKernel(SimOptions options)
-    : turns_(std::make_unique<SimTurns>(options.start)),
+    : turns_(std::make_unique<SimTurns>(options.start, options.seed)),
       wires_(std::make_unique<SimWires>(*turns_, options.seed)),
       network_(std::make_unique<SimNetwork>(*wires_)),
       sockets_(std::make_unique<SimSockets>(options, *wires_)),
-      world_(std::make_unique<SimAgenda>()) {
+      world_(std::make_unique<SimAgenda>()),
+      hosts_(std::make_unique<SimHosts>()),
+      options_(options) {
   turns_->set_settle([this] {
     world_->run_due(turns_->now());
     if (wires_->active()) wires_->settle();
@@ -27,10 +31,14 @@ SimKernel::SimKernel(SimOptions options)
     if (!wires_->active()) return world_->next();
     return std::min({world_->next(), wires_->next(), sockets_->next_connect()});
   });
-  if (options.permute_schedule) turns_->permute(Seed(options.seed, "schedule"));
+  SimChooser* const lots = options.permute_schedule ? &turns_->lots() : nullptr;
+  turns_->set_chooser(options.chooser ? options.chooser : lots, options.most_looks);
 }
 
-SimKernel::~SimKernel() = default;
+SimKernel::~SimKernel() {
+  // What is dropped may own sockets, which are closed while all of this is there.
+  world_->clear();
+}
 
 std::unique_ptr<Kernel> make_sim_kernel(SimOptions options) {
   return std::make_unique<SimKernel>(options);
@@ -61,6 +69,9 @@ void SimKernel::set_turn_hook(Function<void()> hook) {
 }
 std::pair<int, int> SimKernel::connected_pair(int family, int type) {
   return sockets_->connected_pair(family, type);
+}
+void SimKernel::add_host(std::string name, std::vector<Address> addresses, Duration latency) {
+  hosts_->add(std::move(name), std::move(addresses), latency);
 }
 void SimKernel::set_descriptor_limit(std::size_t limit) {
   sockets_->set_descriptor_limit(limit);
@@ -254,6 +265,17 @@ IoResult SimKernel::set_option(int fd, int level, int name, int value) {
 IoResult SimKernel::get_option(int fd, int level, int name, int& value) {
   return call("getsockopt", fd,
               [&](SimSocket& socket) { return sockets_->get_option(socket, level, name, value); });
+}
+std::shared_ptr<Executor> SimKernel::make_executor() {
+  if (!options_.simulate_threads) return Kernel::make_executor();
+  return std::make_shared<SimExecutor>(*turns_, *world_, options_.job_time_min,
+                                       options_.job_time_max);
+}
+std::shared_ptr<Resolver> SimKernel::make_resolver() {
+  if (!options_.simulate_threads) return Kernel::make_resolver();
+  return std::make_shared<SimResolver>(
+      *hosts_, std::make_shared<SimExecutor>(*turns_, *world_, options_.job_time_min,
+                                             options_.job_time_max));
 }
 IoResult SimKernel::adopt(int fd) {
   return call("fcntl", fd, [fd](SimSocket&) { return IoResult{.value = fd}; });

@@ -28,6 +28,12 @@ void SimTurns::advance(Duration time) {
   now_ += std::max(time, Duration::zero());
 }
 
+Duration SimTurns::draw(Duration least, Duration most) {
+  if (most <= least) return least;
+  const auto span = static_cast<std::size_t>((most - least).count());
+  return least + Duration(static_cast<Duration::rep>(lots_.choose(span + 1)));
+}
+
 void SimTurns::push(Event event) {
   if (event.watch) event.watch->hold();
   queue_.push_back(event);
@@ -87,11 +93,7 @@ void SimTurns::look(bool may_wait) {
 }
 
 void SimTurns::queue_ready() {
-  if (permutation_) {
-    for (std::size_t n = listed_.size(); n > 1; --n) {
-      std::swap(listed_[n - 1], listed_[permutation_->below(n)]);
-    }
-  }
+  if (chooser_) return queue_by_choice();
   // Only what is listed now: an edge that a listener causes belongs to the next turn.
   for (std::size_t n = listed_.size(); n > 0; --n) {
     SimWatch& watch = *listed_.front();
@@ -107,14 +109,25 @@ void SimTurns::queue_ready() {
   if (timer_ && now_ >= *timer_ && !std::exchange(timer_queued_, true)) {
     push({.kind = Kind::timer});
   }
+  queue_signals();
+  take_wake();
+}
+
+void SimTurns::queue_signals() {
   std::vector<int> signals;
-  bool woken = false;
   {
     const std::lock_guard lock(outside_->mutex);
     signals.swap(outside_->signals);
-    woken = std::exchange(outside_->woken, false);
   }
   for (const int number : signals) push({.kind = Kind::signal, .signal_number = number});
+}
+
+void SimTurns::take_wake() {
+  bool woken = false;
+  {
+    const std::lock_guard lock(outside_->mutex);
+    woken = std::exchange(outside_->woken, false);
+  }
   if (woken) request_drain();
 }
 

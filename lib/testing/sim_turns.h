@@ -3,6 +3,7 @@
 #include <ferry/function.h>
 #include <ferry/kernel.h>
 #include <ferry/testing/seed.h>
+#include <ferry/testing/sim_chooser.h>
 
 #include <condition_variable>
 #include <cstdint>
@@ -24,7 +25,8 @@ class SimWatch;
 /// they report edges to their watches, and watches with an edge put themselves on the list here.
 class SimTurns {
  public:
-  explicit SimTurns(TimePoint start) : now_(start), outside_(std::make_unique<Outside>()) {}
+  SimTurns(TimePoint start, std::uint64_t seed)
+      : now_(start), lots_(seed), outside_(std::make_unique<Outside>()) {}
   SimTurns(const SimTurns&) = delete;
   SimTurns& operator=(const SimTurns&) = delete;
   ~SimTurns();
@@ -33,8 +35,16 @@ class SimTurns {
   /// Called at the beginning of each look at what is ready: what is under way gets on. Says when
   /// it will by itself again; TimePoint::max(): it will not.
   void set_settle(Function<TimePoint()> settle) { settle_ = std::move(settle); }
-  /// What is found in the same look comes in an order drawn by lot.
-  void permute(Seed seed) { permutation_ = seed; }
+  /// What is found ready is told in an order that it chooses, and up to so many looks later. Null:
+  /// as it happened.
+  void set_chooser(SimChooser* chooser, unsigned most_looks) {
+    chooser_ = chooser;
+    most_looks_ = most_looks;
+  }
+  /// Chooses by lot.
+  SimChooser& lots() noexcept { return lots_; }
+  /// Of the stream "schedule", both included.
+  Duration draw(Duration least, Duration most);
   void set_hook(Function<void()> hook) { hook_ = std::move(hook); }
   void set_turn_cost(Duration cost) { turn_cost_ = cost; }
   void set_stuck(Function<bool()> stuck) { stuck_ = std::move(stuck); }
@@ -88,6 +98,20 @@ class SimTurns {
     }
   };
 
+  /// One or two events that were found ready: both directions of a watch, or its own kind.
+  struct Found {
+    Kind kind;
+    SimWatch* watch = nullptr;  // held, as listed
+  };
+  class Lots final : public SimChooser {
+   public:
+    explicit Lots(std::uint64_t seed) : seed_(seed, "schedule") {}
+    std::size_t choose(std::size_t count) override { return seed_.below(count); }
+
+   private:
+    Seed seed_;
+  };
+
   void mix(std::uint64_t value) noexcept {
     log_hash_ = (log_hash_ ^ value) * 0x9e3779b97f4a7c15;
     log_hash_ ^= log_hash_ >> 32;
@@ -95,6 +119,16 @@ class SimTurns {
   void push(Event event);
   void look(bool may_wait);
   void queue_ready();
+  void queue_by_choice();
+  void queue_signals();
+  /// Somebody called `wake`: a drain is the answer.
+  void take_wake();
+  std::size_t choose(std::size_t count);
+  /// What is told now is in `found_` then.
+  void find_by_choice();
+  /// True if it is told later. `last`: it must not.
+  bool keep_back(std::uint8_t& looks, bool last);
+  std::uint8_t& looks_of(const Found& found);
   /// Lets time pass until something may be ready. `asked`: that it is stuck was said in this look.
   void wait_or_jump(bool& asked);
   void deliver_next();
@@ -121,7 +155,11 @@ class SimTurns {
   std::uint64_t turn_count_ = 0;
   std::uint64_t jump_count_ = 0;
   std::uint64_t log_hash_ = 0;
-  std::optional<Seed> permutation_;
+  Lots lots_;
+  SimChooser* chooser_ = nullptr;
+  unsigned most_looks_ = 0;
+  std::vector<Found> found_;
+  std::uint8_t kept_back_[5] = {};  // by Kind: looks in a row; watches count for themselves
   std::unique_ptr<Outside> outside_;
 };
 

@@ -44,11 +44,17 @@ void SimWatch::edge(Direction direction) {
   if (side.armed) turns_.list(*this);
 }
 
-bool SimWatch::take_edge(Direction direction) {
+bool SimWatch::has_call(Direction direction) {
   Side& side = this->side(direction);
   if (!socket_ || !side.armed || !side.edge) return false;
+  side.edge = ready(direction);
+  return side.edge;
+}
+
+bool SimWatch::take_edge(Direction direction) {
+  Side& side = this->side(direction);
+  if (!has_call(direction)) return false;
   side.edge = false;
-  if (!ready(direction)) return false;
   side.armed = false;
   side.queued = true;
   return true;

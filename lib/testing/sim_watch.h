@@ -4,6 +4,8 @@
 
 #include <ferry/kernel.h>
 
+#include <cstdint>
+
 namespace ferry::testing {
 
 struct SimSocket;
@@ -26,6 +28,9 @@ class SimWatch final : public FdWatch {
   void hold() noexcept { ++holds_; }
   void let_go() noexcept;
   bool listed = false;
+  std::uint8_t kept_back = 0;  // looks in a row that found it ready and did not say so
+  /// True if an armed direction has an edge that `take_edge` will take.
+  bool has_call(Direction direction);
   /// Takes the edge of an armed direction; true if the listener is to be called.
   bool take_edge(Direction direction);
   bool drain_pending() const noexcept;

@@ -68,7 +68,7 @@ void Trial::complain(std::string what) {
 
 void Trial::report(const std::string& what) {
   ++reports_;
-  if (calm()) complain("reported although nothing went wrong: " + what);
+  if (calm() && !reports_allowed_) complain("reported although nothing went wrong: " + what);
 }
 
 void Trial::failed(std::exception_ptr exception) {

@@ -142,7 +142,10 @@ void TlsEngine::send_close_notify() {
 
 /// What a call of OpenSSL's meant that returned `result`.
 TlsEngine::Status TlsEngine::status_of(int result) {
-  if (error_) return Status::failed;  // a flood, found meanwhile
+  if (error_) {  // a flood or want of memory, found meanwhile
+    ERR_clear_error();
+    return Status::failed;
+  }
   if (result == 1) return Status::done;
   switch (SSL_get_error(ssl_.get(), result)) {
     case SSL_ERROR_WANT_READ:
@@ -189,6 +192,10 @@ void TlsEngine::take_input(char* into, std::size_t& size) noexcept {
   size = taken.size();
   if (size > 0) std::memcpy(into, taken.data(), size);
   input_ = input_.drop(size);
+}
+
+void TlsEngine::no_memory() noexcept {
+  fail(std::make_error_code(std::errc::not_enough_memory));
 }
 
 void TlsEngine::remember(SessionPtr session) {

@@ -79,6 +79,8 @@ class TlsEngine {
   void count_message() noexcept;
   void remember(SessionPtr session);
   void take_input(char* into, std::size_t& size) noexcept;
+  /// There was none for the output: for good, since part of it may be missing.
+  void no_memory() noexcept;
 
  private:
   Status status_of(int result);

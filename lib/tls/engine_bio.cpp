@@ -30,6 +30,7 @@ int write(BIO* bio, const char* data, int size) {
     engine_of(bio).output().append(
         BytesView(reinterpret_cast<const std::byte*>(data), static_cast<std::size_t>(size)));
   } catch (const std::bad_alloc&) {
+    engine_of(bio).no_memory();
     return -1;  // no exception may pass through OpenSSL
   }
   return size;

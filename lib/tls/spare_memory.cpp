@@ -1,5 +1,6 @@
 #include "spare_memory.h"
 
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -21,6 +22,17 @@ constexpr std::size_t kLargestSpare = 256 * 1024;
 thread_local std::vector<std::unique_ptr<std::byte[]>> spare_scratches;
 thread_local std::vector<Buffer> spare_buffers;
 
+/// True if one more can be kept; also that takes memory, once.
+template <class T>
+bool has_room(std::vector<T>& spares) noexcept {
+  try {
+    if (spares.capacity() == 0) spares.reserve(kSpares);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  return spares.size() < kSpares;
+}
+
 }  // namespace
 
 PlainScratch::PlainScratch() {
@@ -34,8 +46,7 @@ PlainScratch::PlainScratch() {
 
 PlainScratch::~PlainScratch() {
 #ifndef FERRY_FRESH_SCRATCH  // with AddressSanitizer, a view that is kept is found by its first use
-  if (spare_scratches.capacity() == 0) spare_scratches.reserve(kSpares);
-  if (spare_scratches.size() < kSpares) spare_scratches.push_back(std::move(memory_));
+  if (has_room(spare_scratches)) spare_scratches.push_back(std::move(memory_));
 #endif
 }
 
@@ -47,8 +58,7 @@ Buffer take_spare_buffer() noexcept {
 }
 
 void return_spare_buffer(Buffer buffer) noexcept {
-  if (spare_buffers.capacity() == 0) spare_buffers.reserve(kSpares);
-  if (spare_buffers.size() == kSpares || buffer.capacity() > kLargestSpare) return;
+  if (buffer.capacity() > kLargestSpare || !has_room(spare_buffers)) return;
   buffer.clear();
   spare_buffers.push_back(std::move(buffer));
 }

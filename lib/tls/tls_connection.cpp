@@ -59,6 +59,10 @@ Future<std::shared_ptr<TlsTransport>> TlsConnection::upgrade(std::shared_ptr<Tra
 void TlsConnection::begin(BytesView received) {
   loop_ = &below_->loop();
   state_ = State::handshaking;
+  or_fail("TLS handshake", [&] { start(received); });
+}
+
+void TlsConnection::start(BytesView received) {
   deadline_.emplace(*loop_, [this] { deadline_passed(); });
   // Bytes that the kernel does not take hold encryption up: what waits is plain then, and counted
   // exactly. The transport's own queue still has one batch to keep the kernel busy with.
@@ -156,7 +160,7 @@ void TlsConnection::close() {
   if (state_ == State::handshaking) return abort();
   closing_ = true;
   deadline_->set(shutdown_timeout_);
-  work();
+  work_without_callbacks();
 }
 
 void TlsConnection::close_top() {
@@ -182,8 +186,12 @@ void TlsConnection::abort() {
   closing_ = over_ = true;
   backlog_.reset();
   input_.reset();
-  deadline_->cancel();
+  stop_deadline();
   below_->abort();
+}
+
+void TlsConnection::stop_deadline() noexcept {
+  if (deadline_) deadline_->cancel();
 }
 
 void TlsConnection::deadline_passed() {
@@ -202,7 +210,7 @@ void TlsConnection::fail(std::error_code code, const char* operation) {
   set_error(code, operation);
   closing_ = over_ = true;
   backlog_.reset();
-  deadline_->cancel();
+  stop_deadline();
   below_->abort();
 }
 
@@ -219,18 +227,33 @@ void TlsConnection::fail_by_engine(const char* operation) {
 }
 
 void TlsConnection::set_error(std::error_code code, const char* operation) {
-  error_ = std::make_unique<Error>(Error{code, operation, peername()});
+  try {
+    error_ = std::make_unique<Error>(Error{code, operation, peername()});
+  } catch (const std::bad_alloc&) {
+    forgot_error_ = true;
+  }
+}
+
+/// What set_error was told.
+const Error& TlsConnection::why() const noexcept {
+  static const Error none;
+  static const Error no_memory{std::make_error_code(std::errc::not_enough_memory), "TLS", {}};
+  return forgot_error_ ? no_memory : error_ ? *error_ : none;
 }
 
 void TlsConnection::connection_lost(std::error_code error) {
   const auto self = shared_from_this();
   settle_error(error);
   const bool was_open = state_ == State::open;
-  if (was_open) facts();  // somebody may still ask
+  try {
+    if (was_open) facts();  // somebody may still ask
+  } catch (const std::bad_alloc&) {
+    // Then he hears nothing.
+  }
   state_ = State::lost;
   closing_ = over_ = true;
   uncount_handshake();
-  deadline_->cancel();
+  stop_deadline();
   if (more_) more_->cancel();
   engine_.reset();
   input_.reset();
@@ -244,10 +267,10 @@ void TlsConnection::connection_lost(std::error_code error) {
 
 /// Decides what connection_lost tells, knowing what the transport below says.
 void TlsConnection::settle_error(std::error_code below) {
-  if (error_ || aborted_) return;
+  if (failed() || aborted_) return;
   if (state_ == State::handshaking) {
     if (!below) below = std::make_error_code(std::errc::connection_reset);
-  } else if (closing_ && engine_->close_notify_sent() && !below_paused_) {
+  } else if (closing_ && engine_ && engine_->close_notify_sent() && !below_paused_) {
     // All that was to be said was said, and nothing more is waited for but the peer's goodbye. Many
     // just hang up.
     return;
@@ -259,18 +282,25 @@ void TlsConnection::settle_error(std::error_code below) {
 
 /// The handshake has failed: whoever waits for it is told.
 void TlsConnection::handshake_failed() {
-  if (error_ && error_->code == errc::loop_closed) return;
-  const Error aborted{std::make_error_code(std::errc::connection_aborted), "TLS handshake",
-                      peername()};
-  const std::exception_ptr failure = std::make_exception_ptr(IoError(error_ ? *error_ : aborted));
+  if (why().code == errc::loop_closed) return;
+  std::exception_ptr failure;
+  try {
+    const Error aborted{std::make_error_code(std::errc::connection_aborted), "TLS handshake",
+                        peername()};
+    failure = std::make_exception_ptr(IoError(failed() ? why() : aborted));
+  } catch (const std::bad_alloc&) {
+    failure = std::current_exception();
+  }
   if (tell_failure(failure)) return;
   if (upgraded_.valid()) {
     if (!upgraded_.done()) upgraded_.set_exception(failure);
-  } else if (error_ && loop_->debug()) {
-    // One bad connection in a busy server is no news, unless somebody is looking for it.
+  } else if (failed() && (loop_->debug() || why().code == std::errc::not_enough_memory)) {
+    // One bad connection in a busy server is no news, unless somebody is looking for it. That there
+    // is no memory is.
     ExceptionContext context;
-    context.message = "a TLS handshake with " + peername().to_string() + " failed";
-    context.error = error_->code;
+    context.message = report_text(
+        [this] { return "a TLS handshake with " + peername().to_string() + " failed"; });
+    context.error = why().code;
     context.exception = failure;
     context.transport = this;
     loop_->run_callback([&] { loop_->call_exception_handler(context); });
@@ -285,7 +315,7 @@ void TlsConnection::set_protocol(std::shared_ptr<Protocol> protocol) {
 
 const Error& TlsConnection::error() const noexcept {
   static const Error none;
-  return error_ && state_ == State::lost ? *error_ : none;
+  return state_ == State::lost ? why() : none;
 }
 
 const TlsFacts& TlsConnection::facts() const {

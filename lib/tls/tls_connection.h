@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <memory>
+#include <new>
 #include <optional>
 
 namespace ferry {
@@ -99,6 +100,12 @@ class TlsConnection final : public TransportLayer<TlsTransport>,
   void fail(std::error_code code, const char* operation);
   void fail_by_engine(const char* operation);
   void set_error(std::error_code code, const char* operation);
+  bool failed() const noexcept { return forgot_error_ || error_; }
+  const Error& why() const noexcept;
+  void stop_deadline() noexcept;
+  template <class F>
+  void or_fail(const char* operation, F&& f);
+  void start(BytesView received);
   void finish_closing();
   void finish_writing();
   void settle_error(std::error_code below);
@@ -107,6 +114,8 @@ class TlsConnection final : public TransportLayer<TlsTransport>,
 
   // -- upwards (tls_read.cpp)
   void work(BytesView received = {});
+  void work_without_callbacks();
+  void work_on(BytesView received);
   void advance();
   void read();
   void work_later();
@@ -118,6 +127,7 @@ class TlsConnection final : public TransportLayer<TlsTransport>,
 
   // -- downwards (tls_write.cpp)
   bool accepts_writes();
+  void take(BytesView data);
   void encrypt_backlog();
   std::size_t encrypt(BytesView data);
   void flush();
@@ -154,14 +164,26 @@ class TlsConnection final : public TransportLayer<TlsTransport>,
   bool below_paused_ : 1 = false;   // it holds bytes that the kernel has not taken
   bool below_reading_ : 1 = true;
   bool below_eof_ : 1 = false;
-  bool paused_ : 1 = false;   // by pause_reading
-  bool held_ : 1 = false;     // after start_tls, until its future's callbacks have run
-  bool working_ : 1 = false;  // `work` is on the stack
-  bool again_ : 1 = false;    // and must look again
-  bool unread_ : 1 = false;   // the turn's budget was spent before the input was
-  bool resumed_ : 1 = false;  // resume_writing was called in this turn
-  bool corked_ : 1 = false;   // one of our callbacks runs: writes are gathered
+  bool paused_ : 1 = false;        // by pause_reading
+  bool held_ : 1 = false;          // after start_tls, until its future's callbacks have run
+  bool working_ : 1 = false;       // `work` is on the stack
+  bool again_ : 1 = false;         // and must look again
+  bool unread_ : 1 = false;        // the turn's budget was spent before the input was
+  bool resumed_ : 1 = false;       // resume_writing was called in this turn
+  bool inside_call_ : 1 = false;   // work_without_callbacks
+  bool corked_ : 1 = false;        // one of our callbacks runs: writes are gathered
+  bool forgot_error_ : 1 = false;  // there was no memory for it; or it is that
 };
+
+/// Does `f`; if there is no memory for it, ends the connection.
+template <class F>
+void TlsConnection::or_fail(const char* operation, F&& f) {
+  try {
+    f();
+  } catch (const std::bad_alloc&) {
+    fail(std::make_error_code(std::errc::not_enough_memory), operation);
+  }
+}
 
 /// While one exists, what the protocol writes is gathered.
 class TlsConnection::Cork {

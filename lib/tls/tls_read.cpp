@@ -36,6 +36,13 @@ void TlsConnection::work(BytesView received) {
   const auto self = shared_from_this();
   working_ = true;
   resumed_ = false;
+  or_fail("TLS", [&] { work_on(received); });
+  if (engine_) engine_->set_input({});
+  working_ = false;
+  or_fail("TLS", [this] { steer_below(); });
+}
+
+void TlsConnection::work_on(BytesView received) {
   Buffer waiting = std::move(input_);
   if (!waiting.empty()) waiting.append(received);
   const bool waited = !waiting.empty();
@@ -55,15 +62,20 @@ void TlsConnection::work(BytesView received) {
       input_ = std::move(waiting);
     }
   }
-  engine_->set_input({});
-  working_ = false;
-  steer_below();
+}
+
+/// The same inside a call of the application's: what the protocol is to hear waits for a turn of
+/// the loop's (contract C2).
+void TlsConnection::work_without_callbacks() {
+  inside_call_ = true;
+  work();
+  inside_call_ = false;
 }
 
 void TlsConnection::advance() {
   if (state_ == State::handshaking) handshake();
   if (over_ || state_ != State::open) return;
-  read();
+  if (!inside_call_) read();
   if (over_) return;
   encrypt_backlog();
   if (eof_wanted_ && !over_) finish_writing();
@@ -157,7 +169,12 @@ void TlsConnection::resume_reading() {
     again_ = true;
   } else if (engine_ && (!input_.empty() || engine_->may_read() ||
                          engine_->close_notify_received() || below_eof_)) {
-    loop_->call_soon([self = shared_from_this()] { self->work(); });
+    try {
+      loop_->call_soon([self = shared_from_this()] { self->work(); });
+    } catch (const std::bad_alloc&) {
+      paused_ = true;
+      throw;
+    }
   } else {
     steer_below();
   }

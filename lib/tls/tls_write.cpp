@@ -30,49 +30,60 @@ bool TlsConnection::accepts_writes() {
   if (!loop_ || state_ == State::lost) return false;
   if (dropped_writes_ < UINT16_MAX) ++dropped_writes_;
   if (dropped_writes_ > kSilentDrops) {
-    loop_->log(LogLevel::warning,
-               "write to a closing TLS connection (" + peername().to_string() + ")");
+    loop_->log(LogLevel::warning, report_text([this] {
+                 return "write to a closing TLS connection (" + peername().to_string() + ")";
+               }));
   }
   return false;
 }
 
 void TlsConnection::write(BytesView data) {
   if (!accepts_writes() || data.empty()) return;
+  or_fail("TLS write", [&] {
+    take(data);
+    if (over_) return;
+    if (!corked_) flush();
+    check_high_water();
+  });
+}
+
+void TlsConnection::writelines(std::span<const BytesView> pieces) {
+  if (!accepts_writes()) return;
+  or_fail("TLS write", [&] {
+    {
+      const Cork cork(*this);
+      for (const BytesView piece : pieces) take(piece);
+    }
+    if (over_) return;
+    if (!corked_) {
+      encrypt_backlog();
+      flush();
+    }
+    // Not before all of them are taken: what pause_writing writes comes behind them.
+    check_high_water();
+  });
+}
+
+/// Encrypts or keeps `data`.
+void TlsConnection::take(BytesView data) {
+  if (over_ || data.empty()) return;
   std::size_t encrypted = 0;
   if (!corked_ || data.size() >= kBig) {
     encrypt_backlog();
     if (backlog_.empty()) encrypted = encrypt(data);
     if (over_) return;
   }
-  if (encrypted < data.size()) {
-    if (backlog_.capacity() == 0) backlog_ = take_spare_buffer();
-    backlog_.append(data.drop(encrypted));
-    if (backlog_.size() >= kBatch) encrypt_backlog();
-  }
-  if (!corked_) flush();
-  check_high_water();
-}
-
-void TlsConnection::writelines(std::span<const BytesView> pieces) {
-  if (!accepts_writes()) return;
-  {
-    const Cork cork(*this);
-    for (const BytesView piece : pieces) {
-      if (closing_ || eof_wanted_) break;  // by pause_writing
-      write(piece);
-    }
-  }
-  if (corked_ || closing_) return;
-  encrypt_backlog();
-  flush();
-  check_high_water();
+  if (encrypted == data.size()) return;
+  if (backlog_.capacity() == 0) backlog_ = take_spare_buffer();
+  backlog_.append(data.drop(encrypted));
+  if (backlog_.size() >= kBatch) encrypt_backlog();
 }
 
 void TlsConnection::write_eof() {
   if (!half_close_) throw std::logic_error("write_eof: TLS has no half-close");
   if (closing_ || eof_wanted_ || state_ != State::open) return;
   eof_wanted_ = true;
-  work();
+  work_without_callbacks();
 }
 
 /// After write_eof: close_notify, once all that was written before it is encrypted.
@@ -144,7 +155,7 @@ void TlsConnection::check_high_water() {
 /// True if the protocol was told to go on: there may be more to encrypt.
 bool TlsConnection::check_low_water() {
   if (held_ || !flow_.paused() || get_write_buffer_size() > flow_.limits().low) return false;
-  if (resumed_) {
+  if (resumed_ || inside_call_) {
     // Once a turn, or a peer that takes all there is would keep others from theirs.
     work_later();
     return false;

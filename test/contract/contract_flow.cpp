@@ -98,6 +98,58 @@ TEST_P(ContractFlow, C08_PauseComesAtOneByteMoreThanTheMost) {
   EXPECT_LE(transport.get_write_buffer_size(), limits.low);
 }
 
+TEST_P(ContractFlow, WhatPauseWritingWritesComesBehindAllOfWritelines) {
+  for (const bool inside_a_callback : {false, true}) {
+    SCOPED_TRACE(inside_a_callback);
+    const Couple<> both = couple();
+    RecordingProtocol& near = *both.near;
+    RecordingProtocol& far = *both.far;
+    near.on_pause = [&near] { near.write("<paused>"); };
+    std::string written;
+    const auto write_batch = [&] {
+      const std::string batch = pattern(50'000, written.size());
+      const BytesView all = batch;
+      std::vector<BytesView> pieces;
+      for (std::size_t at = 0; at < batch.size(); at += 10'000) {
+        pieces.push_back(all.drop(at).first(10'000));
+      }
+      near.writelines(pieces);
+      written += batch;
+    };
+    near.on_data = [&](BytesView) { write_batch(); };
+    far.pause_reading();
+    for (int i = 0; i < 5000 && !near.writing_paused(); ++i) {
+      if (!inside_a_callback) {
+        write_batch();
+        continue;
+      }
+      const std::size_t before = near.bytes();
+      far.write("w");
+      run_until([&] { return near.bytes() > before; });
+    }
+    ASSERT_TRUE(near.writing_paused());
+    written += "<paused>";
+    far.resume_reading();
+    run_until([&] { return far.bytes() == written.size(); });
+    EXPECT_TRUE(far.data() == written);
+    near.on_data = nullptr;
+  }
+}
+
+TEST_P(ContractFlow, C02_CloseDoesNotCallResumeWriting) {
+  const Couple<> both = couple();
+  const std::size_t written = write_until_paused(*both.near, *both.far);
+  {
+    const auto scope = both.near->checker().write();
+    both.near->transport()->set_write_buffer_limits(100'000'000, 99'000'000);
+  }
+  both.near->close();  // TearDown fails if that calls back
+  both.far->resume_reading();
+  run_until_lost(*both.near);
+  run_until_lost(*both.far);
+  EXPECT_EQ(both.far->bytes(), written);
+}
+
 TEST_P(ContractFlow, C08_BeyondTheHardLimitTheConnectionIsAborted) {
   const Couple<> both = couple();
   const auto& near = both.near;

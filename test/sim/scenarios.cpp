@@ -4,7 +4,10 @@ namespace ferry::test {
 
 std::vector<testing::Scenario> scenarios() {
   std::vector<testing::Scenario> all;
+  add_chaos_scenarios(all);
+  add_bank_scenarios(all);
   add_echo_scenarios(all);
+  add_connection_scenarios(all);
   add_stream_scenarios(all);
   add_stream_flow_scenarios(all);
   add_sync_scenarios(all);

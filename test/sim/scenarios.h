@@ -7,7 +7,10 @@
 namespace ferry::test {
 
 // Each file of scenarios has one of these.
+void add_chaos_scenarios(std::vector<testing::Scenario>& all);
+void add_bank_scenarios(std::vector<testing::Scenario>& all);
 void add_echo_scenarios(std::vector<testing::Scenario>& all);
+void add_connection_scenarios(std::vector<testing::Scenario>& all);
 void add_stream_scenarios(std::vector<testing::Scenario>& all);
 void add_stream_flow_scenarios(std::vector<testing::Scenario>& all);
 void add_sync_scenarios(std::vector<testing::Scenario>& all);
@@ -25,6 +28,8 @@ void add_timeout_scenarios(std::vector<testing::Scenario>& all);
 /// All of them.
 std::vector<testing::Scenario> scenarios();
 
+/// Those that scenarios without coroutines reach.
+void add_rare_states(std::vector<const char*>& all);
 /// The states that must be met now and then (Trial::reached), in any of the scenarios.
 std::vector<const char*> rare_states();
 /// Those of tasks and streams.

@@ -129,14 +129,7 @@ void RawPeer::shutdown_write() {
 }
 
 void RawPeer::reset() {
-  const int fd = socket_.get();
-  if (!kernel_->set_option(fd, SOL_SOCKET, SO_LINGER, 0).ok()) {
-    // A real kernel wants a struct; Kernel has only numbers.
-    const linger now{1, 0};
-    if (::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now) != 0) {
-      throw std::system_error(errno, std::system_category(), "setsockopt");
-    }
-  }
+  require(kernel_->set_option(socket_.get(), SOL_SOCKET, SO_LINGER, 0), "setsockopt");
   socket_.reset();
 }
 

@@ -73,9 +73,11 @@ TEST_F(FaultKernelTest, AnObserverHearsOfEachCallAndWhatCameOfIt) {
   }
   const int fd = kernel_->socket(AF_INET, SOCK_STREAM, 0).fd();
   kernel_->close(fd);
-  EXPECT_EQ(heard, (std::vector<std::string>{
-                       "send a 5 0", "recv b 5 0", "send a -1 " + std::to_string(ENOBUFS),
-                       "send a 3 0", "socket - " + std::to_string(fd) + " 0", "close - 0 0"}));
+  const std::string no_room = std::to_string(ENOBUFS);
+  const std::string number = std::to_string(fd);
+  EXPECT_EQ(heard,
+            (std::vector<std::string>{"send a 5 0", "recv b 5 0", "send a -1 " + no_room,
+                                      "send a 3 0", "socket - " + number + " 0", "close - 0 0"}));
   heard.clear();
   int ends[2];
   kernel_->pipe(ends[0], ends[1]);

@@ -110,7 +110,9 @@ std::vector<std::string> order(SimOptions options) {
   for (int i = 0; i < 5; ++i) {
     auto& [near, far] = pairs.emplace_back(stream_pair(kernel));
     ears.push_back(std::make_unique<Ear>(std::to_string(i), &log));
-    ears.back()->then_readable = [&kernel] { kernel.stop(); };
+    ears.back()->then_readable = [&kernel, &log] {
+      if (log.size() == 5) kernel.stop();
+    };
     watches.push_back(watch(kernel, far.get(), *ears.back()));
     watches.back()->arm(Direction::read, FdWatch::Arm::if_ready);
   }

@@ -58,8 +58,9 @@ Certificate make(const std::string& common_name, EVP_PKEY* key, bool expired) {
   X509* const c = certificate.get();
   must(c && X509_set_version(c, 2) == 1 && X509_set_pubkey(c, key) == 1);
   ASN1_INTEGER_set(X509_get_serialNumber(c), serial++);
-  X509_gmtime_adj(X509_getm_notBefore(c), -7L * 24 * 3600);
-  X509_gmtime_adj(X509_getm_notAfter(c), expired ? -3600L : 7L * 24 * 3600);
+  // Fixed, so that with the same random numbers it is the same certificate on each day.
+  ASN1_TIME_set_string(X509_getm_notBefore(c), "20200101000000Z");
+  ASN1_TIME_set_string(X509_getm_notAfter(c), expired ? "20200201000000Z" : "20991231235959Z");
   must(X509_NAME_add_entry_by_txt(X509_get_subject_name(c), "CN", MBSTRING_UTF8,
                                   reinterpret_cast<const unsigned char*>(common_name.data()),
                                   static_cast<int>(common_name.size()), -1, 0) == 1);

@@ -2,6 +2,8 @@
 
 #include "counting_new.h"
 
+#include <new>
+
 namespace ferry::test {
 
 namespace {
@@ -16,6 +18,7 @@ class CountedWatch final : public FdWatch, private FdWatch::Listener {
     return inner_ != nullptr;
   }
   void arm(Direction direction, Arm how) override {
+    if (direction == Direction::write && !write_) write_ = std::make_unique<int>();
     exempt([&] { inner_->arm(direction, how); });
   }
   void disarm(Direction direction) override {
@@ -36,6 +39,7 @@ class CountedWatch final : public FdWatch, private FdWatch::Listener {
 
   FdWatch::Listener& listener_;
   FdWatchPtr inner_;
+  std::unique_ptr<int> write_;  // as the kernel that ships makes what few need when it is needed
 };
 
 class CountedKernel final : public testing::ForwardingKernel, private ferry::Kernel::Client {
@@ -56,8 +60,10 @@ class CountedKernel final : public testing::ForwardingKernel, private ferry::Ker
     exempt([&] { inner().request_drain(); });
   }
   FdWatchPtr watch(int fd, FdWatch::Listener& listener, std::error_code& error) override {
-    auto watch = std::make_unique<CountedWatch>(listener);
-    return watch->open(inner(), fd, error) ? FdWatchPtr(watch.release()) : nullptr;
+    std::unique_ptr<CountedWatch> watch(new (std::nothrow) CountedWatch(listener));
+    if (watch) return watch->open(inner(), fd, error) ? FdWatchPtr(watch.release()) : nullptr;
+    error = std::make_error_code(std::errc::not_enough_memory);
+    return nullptr;
   }
 
   IoResult socket(int family, int type, int protocol) override {

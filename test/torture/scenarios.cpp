@@ -179,7 +179,13 @@ void relayed(Trial& trial) {
             if (done.exception()) return transport->abort();
             RelayOptions limits;
             limits.idle = limits.half_close_linger = limits.drain = ends;
-            static_cast<void>(relay(transport, done.result().transport, limits));
+            try {
+              static_cast<void>(relay(transport, done.result().transport, limits));
+            } catch (const std::bad_alloc&) {
+              transport->abort();
+              done.result().transport->abort();
+              throw;
+            }
           });
     }
   };

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <concepts>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 
@@ -49,6 +50,17 @@ struct ExceptionContext {
   std::string to_string() const;
 };
 using ExceptionHandler = Function<void(EventLoop&, const ExceptionContext&)>;
+
+/// For the message of a report: what `text()` gives; where there is no memory for that, the word of
+/// it. A report must not fail.
+template <class Text>
+std::string report_text(Text&& text) noexcept {
+  try {
+    return text();
+  } catch (...) {
+    return "out of memory";  // it fits in place
+  }
+}
 
 struct LoopOptions {
   /// Absent: the environment variable FERRY_DEBUG, if it is set to anything but "" and "0".
@@ -90,13 +102,23 @@ class LoopResource {
   virtual void on_loop_close() = 0;
   /// Leave the list before the destructor does.
   void leave_loop() noexcept;
+  /// call_soon for what must happen: if there is no memory for it, `on_overdue` is called in its
+  /// place, in the next turn. Throws what call_soon does for misuse.
+  template <class F>
+  void call_without_fail(F&& callback, SourceLocation where = SourceLocation::current());
+  /// From the loop, once for all that `call_without_fail` could not have called: does it now. What
+  /// it could have called before still comes as well. May destroy `this`.
+  virtual void on_overdue() {}
 
  private:
   friend class EventLoop;
+  void be_overdue() noexcept;
+
   EventLoop* loop_;
   LoopResource* next_ = nullptr;
   LoopResource** link_ = nullptr;
   Kind kind_;
+  bool overdue_ = false;
 };
 
 /// What a layer above keeps for each loop.
@@ -108,6 +130,8 @@ class LoopExtension {
   virtual ~LoopExtension() = default;
   /// The loop closes: before its transports, servers and jobs hear of it.
   virtual void on_loop_close() = 0;
+  /// In the turn after EventLoop::note_overdue.
+  virtual void on_overdue() {}
   /// For LoopStats::tasks.
   virtual std::size_t task_count() const noexcept = 0;
 };
@@ -300,6 +324,11 @@ class EventLoop final : private Kernel::Client {
   /// Debug mode: logs that `what` took that long, in place of what the loop would say of the
   /// callback it was part of. Nothing if that is not slow.
   void report_slow(std::string_view what, Duration taken);
+  /// Throws `exit` out of the next ready callback: for who must not be left half way by it.
+  void exit_soon(LoopExit exit) noexcept;
+  /// Something must be called for which call_soon has no memory, and whoever that is about knows:
+  /// in the next turn it is asked.
+  void note_overdue() noexcept;
   /// Runs `f` in the way of a loop callback: its exceptions go to the handler, slowness is logged.
   template <class F>
   void run_callback(F&& f, SourceLocation where = SourceLocation::current());
@@ -338,6 +367,8 @@ class EventLoop final : private Kernel::Client {
   Function<void()>& prepare_timer(TimePoint when, SourceLocation where, TimerHandle& handle);
   void check_usable(const char* what) const;
   void collect_mail();
+  void run_overdue();
+  void run_signal_handler(int signal_number);
   void arm_timer(TimePoint when);
   void run_timed(Function<void()>& callback, SourceLocation where);
   void callback_failed(const char* what, SourceLocation where);
@@ -369,6 +400,15 @@ void EventLoop::run_callback(F&& f, SourceLocation where) {
     throw;
   } catch (...) {
     callback_failed("Exception in callback", where);
+  }
+}
+
+template <class F>
+void LoopResource::call_without_fail(F&& callback, SourceLocation where) {
+  try {
+    loop_->call_soon(std::forward<F>(callback), where);
+  } catch (const std::bad_alloc&) {
+    be_overdue();
   }
 }
 

@@ -16,6 +16,10 @@ class Executor {
   /// Queues `job`. A job must not throw, but may be destroyed without having been run. Throws
   /// std::logic_error after `shutdown` or `detach`.
   virtual void submit(Function<void()> job) = 0;
+  /// Runs a job that waits for the others, such as a `shutdown`, where it takes the place of none
+  /// of them; also when no more jobs are taken. By default on a thread of its own, which nobody
+  /// waits for.
+  virtual void submit_apart(Function<void()> job);
   /// Takes no more jobs, and returns when those it has are done: blocks.
   /// By default nothing, for executors that own no threads.
   virtual void shutdown() {}

@@ -81,6 +81,7 @@ class FutureState {
   void run_callbacks();
   void run_entries(std::vector<Entry> entries);
   void schedule(std::vector<Entry> entries);
+  void schedule_again(std::vector<Entry> entries) noexcept;
   Callbacks take_callbacks() noexcept;
   void last_reference_gone() noexcept;
   /// The loop is gone: nothing will ever be called.
@@ -93,6 +94,7 @@ class FutureState {
   std::uint32_t references_ = 0;
   Status status_ = Status::pending;
   bool retrieved_ = false;
+  bool overdue_ = false;  // there was no memory to schedule callbacks_; this holds a reference
   CallbackId next_id_ = 1;
   Callbacks callbacks_;  // until they have been called
   Function<void()> cancel_hook_;

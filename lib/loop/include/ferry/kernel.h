@@ -15,6 +15,9 @@
 
 namespace ferry {
 
+class Executor;
+class Resolver;
+
 using Duration = std::chrono::nanoseconds;
 /// Monotonic time, as std::chrono::steady_clock counts it; in a simulation, virtual.
 using TimePoint = std::chrono::steady_clock::time_point;
@@ -192,7 +195,8 @@ class Kernel {
 
   // -- readiness and signals
   /// Starts watching an open, non-blocking descriptor. The listener must outlive the watch.
-  /// Null and `error` set if the kernel refuses (ENOSPC, ENOMEM; EPERM: not pollable).
+  /// Null and `error` set if the kernel refuses (ENOSPC, ENOMEM; EPERM: not pollable), also if this
+  /// process has no memory for it.
   virtual FdWatchPtr watch(int fd, FdWatch::Listener& listener, std::error_code& error) = 0;
   virtual std::error_code watch_signal(int signal_number) = 0;
   virtual std::error_code unwatch_signal(int signal_number) = 0;
@@ -212,6 +216,8 @@ class Kernel {
   virtual IoResult close(int fd) noexcept = 0;
   virtual IoResult local_address(int fd, Address& address) = 0;
   virtual IoResult peer_address(int fd, Address& address) = 0;
+  /// Of SO_LINGER, which is no number to the system, the value is the seconds; -1: off. With 0
+  /// `close` resets the connection (socket(7)).
   virtual IoResult set_option(int fd, int level, int name, int value) = 0;
   virtual IoResult get_option(int fd, int level, int name, int& value) = 0;
 
@@ -282,6 +288,13 @@ class Kernel {
   virtual IoResult peer_credentials(int fd, PeerCredentials& credentials);
   /// Those of this process; what it would show to others.
   virtual PeerCredentials own_credentials();
+
+  // -- what is done elsewhere than in the loop's thread
+  /// The executor of a loop that was given none; asked with its first job. By default a ThreadPool.
+  virtual std::shared_ptr<Executor> make_executor();
+  /// The resolver of a loop that was given none; asked with its first look-up. By default
+  /// make_system_resolver's.
+  virtual std::shared_ptr<Resolver> make_resolver();
 
   static constexpr std::size_t kMaxDescriptors = 253;
   static constexpr std::size_t kMaxPieces = 64;

@@ -24,7 +24,13 @@ void give_up(Pair& pair) {
 template <class Typed, class Plain>
 Future<Typed> typed_pair(EventLoop& loop, Future<Plain> plain) {
   using P = typename decltype(Typed::protocol)::element_type;
-  Future<Typed> typed(loop);
+  Future<Typed> typed;
+  try {
+    typed = Future<Typed>(loop);
+  } catch (...) {
+    plain.cancel();  // nobody would know of it
+    throw;
+  }
   typed.set_cancel_hook([plain] { plain.cancel(); });
   plain.add_done_callback([typed](Future<Plain> done) {
     if (typed.done()) {  // cancelled, perhaps after all was ready

@@ -3,6 +3,7 @@
 #include <ferry/future.h>
 #include <ferry/task_core.h>
 
+#include <new>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
@@ -31,7 +32,12 @@ class FutureAwaiter final : public Suspension {
       throw std::logic_error("a task cannot await itself");
     }
     suspend(coroutine);
-    if (waiting()) callback_ = future_.add_done_callback([this] { resume_now(); });
+    try {
+      if (waiting()) callback_ = future_.add_done_callback([this] { resume_now(); });
+    } catch (const std::bad_alloc&) {
+      unsuspend();
+      throw;
+    }
   }
   decltype(auto) await_resume() {
     resumed();

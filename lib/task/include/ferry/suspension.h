@@ -42,6 +42,8 @@ class Suspension {
 
   /// Makes the current task wait. Throws std::logic_error if there is none.
   void suspend(std::coroutine_handle<> coroutine);
+  /// Takes that back: for an await_suspend that is about to throw.
+  void unsuspend() noexcept;
   /// Has the loop go on with the task, in a callback of its own. Once.
   void wake();
   /// The same at once: for who is in a callback of its own already.

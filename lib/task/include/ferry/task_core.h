@@ -6,6 +6,7 @@
 #include <ferry/suspension.h>
 
 #include <cstdint>
+#include <new>
 #include <string>
 #include <string_view>
 
@@ -83,7 +84,9 @@ class TaskCore {
   bool apply(const TaskOptions& options);
   void first_step();
   void wake();
+  void be_overdue() noexcept;
   void take_cancellation();  // throws
+  static void keep(std::string& to, std::string_view text) noexcept;
   void leave() noexcept;
 
   static inline thread_local constinit TaskCore* current_ = nullptr;
@@ -101,6 +104,7 @@ class TaskCore {
   bool must_cancel_ = false;
   bool wait_cancelled_ = false;  // and the task is about to hear of it
   bool passing_on_cancel_ = false;
+  bool overdue_ = false;  // there was no memory to schedule its next step
   std::string cancel_message_;
   std::string name_;
   SourceLocation created_;
@@ -108,7 +112,15 @@ class TaskCore {
 
 inline void TaskCore::wake() {
   waiting_ = nullptr;
-  loop_->call_soon([this] { step(); });
+  try {
+    loop_->call_soon([this] { step(); });
+  } catch (const std::bad_alloc&) {
+    be_overdue();
+  }
+}
+
+inline void Suspension::unsuspend() noexcept {
+  task_->waiting_ = nullptr;
 }
 
 inline void Suspension::suspend(std::coroutine_handle<> coroutine) {
@@ -134,7 +146,7 @@ inline void Suspension::resume_now() {
 inline void Suspension::cancelled_with(std::string_view message) {
   cancelled_ = true;
   task_->wait_cancelled_ = true;
-  task_->cancel_message_ = message;
+  TaskCore::keep(task_->cancel_message_, message);
 }
 
 inline void Suspension::resumed() {

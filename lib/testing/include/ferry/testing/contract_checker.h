@@ -68,6 +68,8 @@ class ContractChecker {
   bool lost() const noexcept { return lost_; }
   bool eof() const noexcept { return eof_; }
   bool writing_paused() const noexcept { return writing_paused_; }
+  /// Between pause_reading and resume_reading, of those it was told of.
+  bool reading_paused() const noexcept { return reading_paused_; }
 
  private:
   enum class Frame { callback, call, write };

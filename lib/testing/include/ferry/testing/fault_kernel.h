@@ -23,8 +23,8 @@ class FaultKernel;
 struct Fault {
   /// The system call's name, a literal ("recv", "accept", "epoll_ctl"); empty: whichever can.
   std::string_view call{};
-  /// An errno value. EAGAIN is harmless: the program is told when it may try again. 0: the call
-  /// succeeds, but moves at most `count` bytes (or datagrams), at least one.
+  /// An errno value, or an EAI_ of getaddrinfo. EAGAIN is harmless: the program is told when it may
+  /// try again. 0: the call succeeds, but moves at most `count` bytes (or datagrams), at least one.
   int error = 0;
   std::size_t count = 1;
   int fd = -1;              ///< Only of this descriptor; -1: of any.
@@ -131,10 +131,15 @@ class FaultKernel final : public ForwardingKernel {
   IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
   IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
   IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override;
+  /// Of a loop that has no resolver of its own: "getaddrinfo" and "getnameinfo" fail with the codes
+  /// of resolver_category() (EAI_AGAIN, ...). They are judged, and told to the observer, when they
+  /// are asked.
+  std::shared_ptr<Resolver> make_resolver() override;
 
  private:
   friend class FaultGuard;
   class Watch;
+  class Names;
   struct Rule {
     Fault fault;
     std::uint64_t number;

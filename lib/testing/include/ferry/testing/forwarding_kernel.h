@@ -112,6 +112,9 @@ class ForwardingKernel : public Kernel {
     return inner_->set_membership(fd, group, interface, join);
   }
 
+  std::shared_ptr<Executor> make_executor() override { return inner_->make_executor(); }
+  std::shared_ptr<Resolver> make_resolver() override { return inner_->make_resolver(); }
+
   IoResult send_descriptors(int fd, BytesView bytes, std::span<const int> descriptors) override {
     return inner_->send_descriptors(fd, bytes, descriptors);
   }

@@ -2,11 +2,13 @@
 
 #include <ferry/function.h>
 #include <ferry/kernel.h>
+#include <ferry/testing/sim_chooser.h>
 #include <ferry/testing/sim_network.h>
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -14,6 +16,7 @@
 namespace ferry::testing {
 
 class SimAgenda;
+class SimHosts;
 class SimSockets;
 class SimTurns;
 class SimWires;
@@ -32,9 +35,24 @@ struct SimOptions {
   /// What everything that is drawn by lot depends on: the network's streams (Seed) "net", and
   /// "schedule".
   std::uint64_t seed = 0;
-  /// What is found ready in the same look at the sockets is told in an order drawn by lot, as a
-  /// kernel may tell it; else in the order it happened.
+  /// What a kernel may tell in one order or another is told in an order drawn by lot, from the
+  /// stream "schedule"; else in the order it happened. That is: what the same look at the sockets,
+  /// the timer, the signals and the wakes of other threads finds, and whether this look tells it or
+  /// a later one. The order of what the program itself asked for is kept.
   bool permute_schedule = false;
+  /// Decides that instead of lots; it must outlive the kernel.
+  SimChooser* chooser = nullptr;
+  /// Permuted, what is ready is told so many looks later at most. The clock stands still meanwhile.
+  unsigned most_looks = 2;
+  /// Jobs of the loop's default executor, and look-ups of names, need no threads: each job runs in
+  /// the loop's thread, between its events, and its outcome is posted as another thread would. Such
+  /// a job must not wait for what the loop does. False: real threads, the system's names.
+  bool simulate_threads = true;
+  /// How long a simulated job takes, drawn from the stream "schedule"; what it does happens at the
+  /// end of that time.
+  Duration job_time_min{};
+  /// Not less than that; 0: `job_time_min`.
+  Duration job_time_max{};
 };
 
 /// What a SimKernel has been asked to do so far, and what is open.
@@ -56,9 +74,13 @@ struct SimStats {
 /// **Time** is virtual. It stands still while anything is ready, and jumps to the armed timer (or
 /// what arrives before, see SimNetwork) when nothing is, so a test of a two-minute limit takes no
 /// time, and every run is the same. If nothing is ready, under way or armed, `run` blocks until
-/// `wake` (but see `set_stuck`): jobs of a thread pool and call_soon_threadsafe are real threads,
-/// and with them a run is as (un)repeatable as threads are. `set_patience` keeps the clock from
-/// jumping while such threads are at work.
+/// `wake` (but see `set_stuck`).
+///
+/// **Threads.** There are none: jobs of the loop's default executor and look-ups of names are
+/// simulated (SimOptions::simulate_threads). Who uses an executor of his own, or
+/// call_soon_threadsafe from elsewhere, brings real threads, and with them a run is as
+/// (un)repeatable as threads are; `set_patience` keeps the clock from jumping while such threads
+/// are at work.
 ///
 /// **Sockets** are byte pipes: TCP over IPv4 and IPv6 on the loopback addresses (127.0.0.0/8, ::1,
 /// and the wildcards), and unix stream sockets, whose names (paths too) live inside the simulation
@@ -73,9 +95,10 @@ struct SimStats {
 /// an absent receiver reaches a connected sender (ECONNREFUSED); broadcast (255.255.255.255 and
 /// 127.255.255.255) and multicast reach every socket of the simulation that would hear them.
 ///
-/// Order in a turn, as AsioKernel's: what sockets have to say, in the order it happened
-/// (SimOptions::permute_schedule: in any order), what arrives now included; then the timer, then
-/// signals; a drain that was requested comes before what is found after the request.
+/// Order in a turn, as AsioKernel's: what sockets have to say, in the order it happened,
+/// what arrives now included; then the timer, then signals, then the drain for `wake`; a drain that
+/// was requested comes before what is found after the request. SimOptions::permute_schedule and
+/// `explore` change what a kernel is free to change in that.
 class SimKernel final : public Kernel {
  public:
   explicit SimKernel(SimOptions options = {});
@@ -107,6 +130,11 @@ class SimKernel final : public Kernel {
   /// Two sockets connected to each other, as socketpair(2), of any of the families. The descriptors
   /// are closed by `close`.
   std::pair<int, int> connected_pair(int family = AF_INET, int type = SOCK_STREAM);
+  /// A name that resolves to these addresses, in this order (their ports do not matter), in the
+  /// time of a job and so much more; instead of what it was before. "localhost" is known from the
+  /// beginning, as are addresses; others are EAI_NONAME, and one without an address of the family
+  /// asked for EAI_NODATA. See FaultKernel for other errors.
+  void add_host(std::string name, std::vector<Address> addresses, Duration latency = {});
   /// Changes SimOptions::descriptor_limit; open descriptors stay.
   void set_descriptor_limit(std::size_t limit);
   /// Bytes that have arrived at `fd` and nobody has read.
@@ -159,6 +187,8 @@ class SimKernel final : public Kernel {
   IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
   IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
   IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override;
+  std::shared_ptr<Executor> make_executor() override;
+  std::shared_ptr<Resolver> make_resolver() override;
 
  private:
   /// Every socket call goes through here: the one place to count, and to inject faults.
@@ -171,7 +201,9 @@ class SimKernel final : public Kernel {
   std::unique_ptr<SimWires> wires_;
   std::unique_ptr<SimNetwork> network_;
   std::unique_ptr<SimSockets> sockets_;
-  std::unique_ptr<SimAgenda> world_;  // what `at` entered
+  std::unique_ptr<SimAgenda> world_;  // what `at` entered, and jobs
+  std::unique_ptr<SimHosts> hosts_;
+  SimOptions options_;
   std::vector<std::pair<const char*, std::uint64_t>> calls_;
   std::uint64_t bad_descriptors_ = 0;
 };

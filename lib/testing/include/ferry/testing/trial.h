@@ -56,6 +56,9 @@ class Trial {
   Seed lot(std::string_view name = "app") const noexcept { return Seed(seed_, name); }
   /// Nothing harmful is in this world: all must work, and nobody be told of an error.
   bool calm() const noexcept;
+  /// The program itself does what others will be told of as an error: it aborts connections, throws
+  /// out of callbacks, closes the loop. From now on this world is not calm.
+  void disturb() noexcept { harmful_ = true; }
   /// Where the program's server is: "towards the server" is towards there.
   void set_server(const Address& address) { server_ = address; }
 
@@ -90,7 +93,10 @@ class Trial {
   void complain(std::string what);
   /// Somebody was told of a failure. In a calm world that is wrong.
   void report(const std::string& what);
-  /// The same of an exception.
+  /// The program itself is the cause of errors: it aborts connections, say. In a calm world, too,
+  /// somebody may be told of them.
+  void allow_reports() noexcept { reports_allowed_ = true; }
+  /// The same as `report` of an exception.
   void failed(std::exception_ptr exception);
   std::size_t reports() const noexcept { return reports_; }
   /// Called after each call of the program's that FaultKernel passes on or makes fail.
@@ -127,6 +133,7 @@ class Trial {
   std::uint64_t log_hash_ = 0;
   bool harmful_ = false;
   bool healed_ = false;
+  bool reports_allowed_ = false;
   bool stuck_ = false;  // given up: nothing runs any more
 };
 

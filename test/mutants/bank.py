@@ -1,0 +1,420 @@
+"""The bug bank: bugs that event loops and their kin really had, each to be planted in ferry.
+
+An entry names the bug, says in one line where it was met, and gives the smallest change of the
+library that brings it back: texts that occur exactly once in their file, and what stands there
+instead. `run.py` builds each and lets the simulator look for it.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Edit:
+    file: str
+    old: str
+    new: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    name: str
+    history: str
+    edits: tuple
+
+
+BANK = []
+
+
+def plant(name, history, file, *texts):
+    """One bug in one file; `texts`: what is replaced, and by what, in turn."""
+    pairs = zip(texts[::2], texts[1::2], strict=True)
+    BANK.append(Mutant(name, history, tuple(Edit(file, old, new) for old, new in pairs)))
+
+
+# ---- writing
+
+plant(
+    "writelines_never_arms",
+    "asyncio 3.12 alpha (cpython #103462): what writelines could not send at once was never sent",
+    "lib/net/stream_write.cpp",
+    "  if (!queue_.empty()) await_writable();\n",
+    "")
+
+plant(
+    "writelines_without_flow_control",
+    "asyncio 3.12 (cpython #127655, CVE-2024-12254): writelines never paused the writer",
+    "lib/net/stream_write.cpp",
+    "    send_pieces(pieces);\n    check_high_water();\n",
+    "    send_pieces(pieces);\n")
+
+plant(
+    "writelines_after_loss",
+    "asyncio 3.12 (cpython #136234): writelines did not ask whether the connection was lost",
+    "lib/net/stream_write.cpp",
+    "  if (!accepts_writes()) return;\n  if (corked_) {\n    for",
+    "  if (corked_) {\n    for")
+
+plant(
+    "buffer_dropped_on_eagain",
+    "asyncio 3.12 (cpython #146507): a piece taken off the buffer before send said EAGAIN was gone",
+    "lib/net/stream_write.cpp",
+    "    queue_.consume(sent);\n",
+    "    queue_.consume(r.ok() ? sent : batch[0].size());\n")
+
+plant(
+    "short_write_taken_for_whole",
+    "SFML #749, Hyprland #15262 and many more: the tail of a short write was dropped",
+    "lib/net/stream_write.cpp",
+    "      if (r.count() == data.size()) [[likely]]\n        return;\n"
+    "      data = data.drop(r.count());\n",
+    "      return;\n")
+
+plant(
+    "gathered_write_skips_bytes",
+    "Watt-32 #106: after a partial sendmsg the remaining pieces lost bytes at their front",
+    "lib/net/stream_write.cpp",
+    "      sent -= skip;\n",
+    "")
+
+plant(
+    "write_eof_before_flush",
+    "SwiftNIO #3139: a half-close shut the socket down in front of writes still queued",
+    "lib/net/stream_write.cpp",
+    "  if (!corked_ && nothing_queued()) flushed();\n",
+    "  if (!corked_) flushed();\n")
+
+plant(
+    "close_drops_queue",
+    "asyncio pipes and sockets (cpython #70850, #115514): close did not send what was queued",
+    "lib/net/stream_transport.cpp",
+    "  if (!corked_ && nothing_queued()) end_soon();\n",
+    "  if (!corked_) end_soon();\n")
+
+plant(
+    "quadratic_accounting",
+    "asyncio 3.12 (cpython #146507): each write summed up the whole buffer again",
+    "lib/net/write_queue.h",
+    "  std::size_t size() const noexcept { return content_ ? content_->size : 0; }\n",
+    "  std::size_t size() const noexcept {\n"
+    "    std::size_t sum = 0;\n"
+    "    if (content_) {\n"
+    "      for (std::size_t i = content_->head; i < content_->segments.size(); ++i) {\n"
+    "        sum += content_->segments[i].size();\n"
+    "      }\n"
+    "    }\n"
+    "    return sum;\n"
+    "  }\n")
+
+# ---- flow control
+
+plant(
+    "resume_only_below_low_water",
+    "off by one: with a low-water mark of 0, as TLS sets it, nobody is ever told to go on",
+    "lib/net/stream_write.cpp",
+    "  if (!flow_.should_resume(queued())) return false;\n",
+    "  if (!flow_.should_resume(queued() + 1)) return false;\n")
+
+plant(
+    "resume_writing_after_loss",
+    "zuvloop #33, and uvicorn's way out of #336: resume_writing for a connection that is gone",
+    "lib/net/stream_transport.cpp",
+    "  if (slot_.made()) slot_.connection_lost(*this, error().code);\n  queue_.clear();\n",
+    "  if (slot_.made()) slot_.connection_lost(*this, error().code);\n  queue_.clear();\n"
+    "  if (flow_.should_resume(0)) slot_.get()->resume_writing();\n")
+
+plant(
+    "tls_backlog_not_counted",
+    "asyncio before 3.11: the TLS transport gave the size of the buffer below and not its own",
+    "lib/tls/tls_write.cpp",
+    "  return backlog_.size() + engine_->output().size() + below_->get_write_buffer_size();\n",
+    "  return below_->get_write_buffer_size();\n")
+
+plant(
+    "drain_not_woken_by_loss",
+    "uvicorn #336: who waited for room was left waiting when the connection was lost",
+    "lib/streams/write_flow.cpp",
+    "  draining_.wake_all();\n  ending_.wake_all();\n",
+    "  ending_.wake_all();\n")
+
+# ---- reading
+
+plant(
+    "data_after_pause_reading",
+    "asyncio's first transports (cpython #103607): pause_reading did not take hold",
+    "lib/net/stream_read.cpp",
+    "  if (!slot_.made() || !is_reading()) {\n",
+    "  if (!slot_.made() || closing_) {\n")
+
+plant(
+    "tls_data_after_pause_reading",
+    "asyncio before 3.11 (cpython #89322): TLS records already received came through a pause",
+    "lib/tls/tls_read.cpp",
+    "!closing_ && !over_ && !held(); --budget",
+    "!closing_ && !over_ && !held_; --budget")
+
+plant(
+    "fin_behind_data_missed",
+    "Netty #6173, and Asio (#1561), which does not ask for EPOLLRDHUP: a FIN in the same edge as "
+    "data went unnoticed",
+    "lib/net/stream_read.cpp",
+    "  read_ready(event.drain || ends_.short_reads);\n",
+    "  static_cast<void>(event);\n  read_ready(ends_.short_reads);\n")
+
+plant(
+    "rdhup_drops_unread_data",
+    "Netty #3709, #4317: EPOLLRDHUP was taken for the end while bytes lay unread before it",
+    "lib/net/stream_read.cpp",
+    "  read_ready(event.drain || ends_.short_reads);\n",
+    "  if (event.drain) return on_eof();\n  read_ready(ends_.short_reads);\n")
+
+plant(
+    "separator_across_chunks_missed",
+    "the bug that asyncio's readuntil was reviewed for (python/asyncio #297): a separator that "
+    "comes in two pieces is not seen",
+    "lib/streams/stream_read.cpp",
+    "  if (text.size() >= longest) searched_ = text.size() + 1 - longest;\n",
+    "  searched_ = text.size();\n")
+
+# ---- the end of a connection
+
+plant(
+    "connection_lost_twice",
+    "asyncio (cpython #156512): a transport closed while writing was resumed was lost twice",
+    "lib/net/stream_write.cpp",
+    "\"resume_writing\");\n  }\n  return true;\n",
+    "\"resume_writing\");\n  }\n"
+    "  if (closing_ && nothing_queued()) slot_.get()->connection_lost(error().code);\n"
+    "  return true;\n")
+
+plant(
+    "unread_input_makes_close_a_reset",
+    "RFC 1122 4.2.2.13, why nginx has lingering_close: unread input turns close into a RST, which "
+    "takes the answer with it",
+    "lib/net/stream_transport.cpp",
+    "  if (!failed() && !aborted_ && ends_.socket && ends_.reads) discard_input();\n",
+    "")
+
+plant(
+    "stale_event_after_descriptor_reuse",
+    "libuv (joyent/libuv #826), libre #266, libdill #129: a descriptor closed while it was still "
+    "watched, so that its events went to the next of that number",
+    "lib/net/stream_transport.cpp",
+    "  watch_.reset();\n  loop().release_descriptor(fd_);\n"
+    "  loop().kernel().close(std::exchange(fd_, -1));\n",
+    "  loop().release_descriptor(fd_);\n"
+    "  loop().kernel().close(std::exchange(fd_, -1));\n  watch_.reset();\n")
+
+plant(
+    "descriptor_closed_twice",
+    "every reactor once: a second close hits whoever has got the number meanwhile",
+    "lib/net/stream_transport.cpp",
+    "  loop().kernel().close(std::exchange(fd_, -1));\n  leave_loop();\n",
+    "  loop().kernel().close(fd_);\n  loop().kernel().close(std::exchange(fd_, -1));\n"
+    "  leave_loop();\n")
+
+plant(
+    "descriptor_leaked_on_clean_end",
+    "a descriptor that is closed on every path but the one where all went well",
+    "lib/net/stream_transport.cpp",
+    "  loop().kernel().close(std::exchange(fd_, -1));\n  leave_loop();\n",
+    "  if (failed() || aborted_) loop().kernel().close(fd_);\n  fd_ = -1;\n  leave_loop();\n")
+
+# ---- servers and connecting
+
+plant(
+    "emfile_spin",
+    "libuv (joyent/libuv #690), ranch #36, usockets: out of descriptors, accept was tried in a "
+    "loop that never rested",
+    "lib/net/accept_loop.cpp",
+    "  rest_.set(kRest);\n",
+    "  watch_->arm(Direction::read, FdWatch::Arm::if_ready);\n")
+
+plant(
+    "accept_stops_after_econnaborted",
+    "hickory-dns #3725, tiny-http #283, Squid: one client that gave up ended the listening",
+    "lib/net/accept_loop.cpp",
+    "    } else if (accepted.error != EINTR &&",
+    "    } else if (accepted.error == ECONNABORTED) {\n      return;\n"
+    "    } else if (accepted.error != EINTR &&")
+
+plant(
+    "eagain_in_accept_is_an_error",
+    "asked about libevent's listener (libevent #719): an empty backlog was reported as a failure",
+    "lib/net/accept_loop.cpp",
+    "    } else if (accepted.would_block()) {\n",
+    "    } else if (accepted.would_block() && left == backlog_) {\n")
+
+plant(
+    "connect_without_so_error",
+    "Crystal #8565, .NET (dotnet/runtime #55538): writable was taken for connected",
+    "lib/net/connect_attempt.cpp",
+    "  if (error != 0) {\n    fail(error, \"connect\", remote_);\n  } else if",
+    "  if")
+
+plant(
+    "happy_eyeballs_leaks_the_loser",
+    "aiohappyeyeballs #143, for aiohttp #10506: attempts that did not win stayed open",
+    "lib/net/happy_eyeballs.cpp",
+    "  delay_timer_.cancel();\n  runners_.clear();\n",
+    "  delay_timer_.cancel();\n"
+    "  for (Runner& runner : runners_) {\n"
+    "    if (runner.attempt.get() != &attempt) runner.attempt->take_socket().release();\n"
+    "  }\n"
+    "  runners_.clear();\n")
+
+plant(
+    "leak_on_the_success_path",
+    "asyncio's wait_for (cpython #81839, asyncpg #467): a connection that was made in the very turn "
+    "its wait was cancelled belonged to nobody",
+    "lib/streams/open_connection.cpp",
+    "      connecting.result().transport->abort();\n",
+    "")
+
+# ---- TLS
+
+plant(
+    "start_tls_loses_bytes",
+    "asyncio and uvloop (cpython #142352, uvloop #707): the ClientHello that had come already was "
+    "not given to TLS",
+    "lib/tls/tls_connection.cpp",
+    "  work(received);\n",
+    "  static_cast<void>(received);\n  work();\n")
+
+plant(
+    "start_tls_passes_plaintext",
+    "STARTTLS injection (CVE-2011-0411; Cyrus #1288, aiosmtpd #380): what came before the handshake "
+    "was read as if it had come after it",
+    "lib/streams/stream_writer.cpp",
+    "    if (state->reader) state->reader->drop_content();\n",
+    "")
+
+plant(
+    "tls_truncation_is_a_clean_end",
+    "pyOpenSSL #229, ktls #74: an end without close_notify looked like an orderly one",
+    "lib/tls/tls_read.cpp",
+    "      if (below_eof_) fail(tls_code(tls_errc::truncated), \"TLS read\");\n      return;\n",
+    "      if (below_eof_) on_close_notify();\n      return;\n")
+
+plant(
+    "tls_close_without_close_notify",
+    "PJSIP #2221: the connection was closed without a word, which a strict peer takes for an attack",
+    "lib/tls/tls_connection.cpp",
+    "  engine_->send_close_notify();\n  flush();\n",
+    "  flush();\n")
+
+plant(
+    "tls_shutdown_without_limit",
+    "asyncio before 3.11 (bpo-29406): a peer that never answered close_notify held the socket for "
+    "ever",
+    "lib/tls/tls_connection.cpp",
+    "  closing_ = true;\n  deadline_->set(shutdown_timeout_);\n  work();\n",
+    "  closing_ = true;\n  work();\n")
+
+plant(
+    "handshake_timeout_not_cancelled",
+    "Vert.x #5578, Netty #1206: the limit of the handshake ended an open connection",
+    "lib/tls/tls_connection.cpp",
+    "  state_ = State::open;\n  deadline_->cancel();\n",
+    "  state_ = State::open;\n")
+
+# ---- relays and datagrams
+
+plant(
+    "relay_ends_at_first_eof",
+    "Envoy's TcpProxy (#2067): a half-close ended both directions, and the answer was lost",
+    "lib/net/relay.cpp",
+    "    if (a_.ended && b_.ended) return close_both();\n",
+    "    if (a_.ended || b_.ended) return close_both();\n")
+
+plant(
+    "relay_never_ends",
+    "stripe/goproxy #15, goproxy #451: one side was gone, and the other was kept for ever",
+    "lib/net/relay.cpp",
+    "    if (error_ && !side.ended) cut(side.other());\n    close_both();\n",
+    "    if (error_ && !side.ended) cut(side.other());\n",
+    "    if (a_.ended && b_.ended) return close_both();\n",
+    "")
+
+plant(
+    "half_a_batch_of_datagrams_dropped",
+    "libuv (#3129, #3249): sendmmsg took some of a batch, and all of it was taken off the queue",
+    "lib/net/datagram_send.cpp",
+    "      for (std::size_t i = 0; i < r.count(); ++i) sent += datagrams_in(batch[i]);\n",
+    "      for (std::size_t i = 0; i < count; ++i) sent += datagrams_in(batch[i]);\n")
+
+plant(
+    "datagram_error_ends_receiving",
+    "asyncio on Windows (cpython #88906, #127057): after one error nothing was received any more",
+    "lib/net/datagram_receive.cpp",
+    "      report_error(r.code());\n      drain = true;\n",
+    "      return report_error(r.code());\n")
+
+# ---- timers
+
+plant(
+    "cancelled_timer_fires",
+    "muduo #668, JeroMQ #534: a timer cancelled when it was as good as due fired all the same",
+    "lib/loop/timer_queue.cpp",
+    "    if (!timer.armed) continue;\n",
+    "    if (!timer.armed) ++armed_;\n")
+
+plant(
+    "timer_early_by_rounding",
+    "libuv (#4773, #1105), Node (#26578), uvloop (#739): time in whole milliseconds let timers fire "
+    "up to one too early",
+    "lib/loop/timer_queue.cpp",
+    "    if (top.when > ticks(now)) return nullptr;\n",
+    "    if (top.when / 1'000'000 > ticks(now) / 1'000'000) return nullptr;\n")
+
+plant(
+    "timers_of_one_deadline_out_of_order",
+    "Tornado #1069, Ladybird #6260: a heap does not keep the order of equals",
+    "lib/loop/timer_queue.h",
+    "    return a.when != b.when ? a.when < b.when : static_cast<std::int32_t>(a.order - b.order) < "
+    "0;\n",
+    "    return a.when < b.when;\n")
+
+# ---- tasks
+
+plant(
+    "lock_loses_wake_up",
+    "asyncio (bpo-27585): a waiter of Lock woken and cancelled in one turn passed nothing on",
+    "lib/task/lock.cpp",
+    "    if (!lock_.locked_) lock_.waiters_.wake_first();\n",
+    "")
+
+plant(
+    "semaphore_loses_wake_up",
+    "asyncio (python/asyncio #270): the same of Semaphore",
+    "lib/task/semaphore.cpp",
+    "    semaphore_.hand_out();\n    throw;\n",
+    "    throw;\n")
+
+plant(
+    "queue_loses_wake_up",
+    "asyncio (cpython #108042): the same of Queue",
+    "lib/task/queue.cpp",
+    "      if (getter ? !queue_.is_empty() : !queue_.is_full()) list_.wake_next();\n",
+    "      static_cast<void>(getter);\n")
+
+plant(
+    "condition_loses_notification",
+    "asyncio (cpython #112202): notify and cancel in one turn woke nobody",
+    "lib/task/condition.cpp",
+    "    wake(1);\n",
+    "")
+
+plant(
+    "task_group_swallows_cancel",
+    "asyncio (cpython #116720): an outer cancellation was lost behind a child's error",
+    "lib/task/task_group.cpp",
+    "      parent.uncancel();\n      parent.cancel();\n",
+    "")
+
+plant(
+    "timeout_swallows_cancel",
+    "async-timeout #229, wait_for (cpython #86296): a cancellation from outside was taken for the "
+    "timeout's own",
+    "lib/task/timeout.cpp",
+    "    if (task.uncancel() <= cancelling_ && failure) {\n",
+    "    task.uncancel();\n    if (failure) {\n")

@@ -60,6 +60,9 @@ std::vector<const char*> stream_states() {
       "run ends by an exception, with tasks at work",
       "the loop closes while tasks wait for a Lock",
       "the loop closes while tasks are at work",
+      "timeout of a job",
+      "a job's result is dropped",
+      "a job is cancelled before it runs",
       // task_probe.cpp
       "cancel in read",
       "cancel in drain",

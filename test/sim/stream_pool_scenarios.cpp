@@ -1,4 +1,4 @@
-// A pool of connections, connections that are given up, aborts, and start_tls on the way.
+// A pool of connections, connections that are given up, and aborts.
 
 #include "scenarios.h"
 #include "stream_world.h"
@@ -253,50 +253,12 @@ void aborts(Trial& trial, Carrier carrier) {
   play_with_echo(trial, carrier, abort_some);
 }
 
-// -- start_tls
-
-Coro<> serve_upgrade(ScenePtr scene, VisitPtr visit, Stream stream) {
-  const std::string line = co_await wait_for(stream.reader.readuntil(), scene->patience());
-  if (line != "STARTTLS\n") scene->trial.complain("another line than was sent");
-  stream.writer.write("go ahead\n");
-  co_await stream.writer.start_tls(server_side(Carrier::tls));
-  while (true) {
-    const BytesView bytes = co_await wait_for(stream.reader.read_view(), scene->patience());
-    if (bytes.empty()) break;
-    visit->up_got.take(bytes);
-    stream.writer.write(visit->down_sent.next(bytes.size()));
-    co_await wait_for(stream.writer.drain(), scene->patience());
-  }
-  co_await leave(scene, stream);
-}
-
-Coro<> call_and_upgrade(ScenePtr scene, VisitPtr visit, Stream stream) {
-  stream.writer.write("STARTTLS\n");
-  const std::string line = co_await wait_for(stream.reader.readuntil(), scene->patience());
-  if (line != "go ahead\n") scene->trial.complain("another line than was sent");
-  TlsOptions options;
-  options.server_hostname = "localhost";
-  co_await stream.writer.start_tls(client_side(Carrier::tls), std::move(options));
-  for (std::size_t i = scene->lot.between(1, 4); i > 0; --i) {
-    const std::size_t size = scene->lot.between(1, 2000);
-    stream.writer.write(visit->up_sent.next(size));
-    co_await wait_for(stream.writer.drain(), scene->patience());
-    visit->down_got.take(co_await wait_for(stream.reader.readexactly(size), scene->patience()));
-  }
-  co_await leave(scene, stream);
-}
-
-void upgrades(Trial& trial, Carrier carrier) {
-  play_streams(trial, carrier, {.serve = serve_upgrade, .call = call_and_upgrade, .visits = 1});
-}
-
 }  // namespace
 
 void add_stream_pool_scenarios(std::vector<testing::Scenario>& all) {
   add(all, "stream-pool", kThree, pools);
   add(all, "stream-given-up", kTwo, given_up);
   add(all, "stream-abort", kThree, aborts);
-  add(all, "stream-start-tls", kPlain, upgrades);
 }
 
 }  // namespace ferry::test

@@ -212,9 +212,10 @@ Coro<> ask_all(ScenePtr scene) {
         }
         throwing->scene->trial.report(context.to_string());
       });
-  scene->server = co_await listen(scene, [throwing](StreamReader reader, StreamWriter writer) {
+  const StreamHandler handler = [throwing](StreamReader reader, StreamWriter writer) {
     return catch_io(throwing, Stream(std::move(reader), std::move(writer)));
-  });
+  };
+  scene->server = co_await listen(scene, handler);
   for (int round = 0; round < 2; ++round) {
     std::vector<Task<bool>> tasks;
     for (std::size_t i = scene->lot.between(1, 4); i > 0; --i) {

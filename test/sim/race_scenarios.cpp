@@ -137,6 +137,12 @@ Coro<> one_race(RaceBenchPtr bench) {
   }
   std::optional<Duration> delay;
   if (bench->lot.permille(700)) delay = bench->pause();
+  if (bench->lot.permille(300)) {  // all come in at the same moment
+    delay = 1ms;
+    for (std::size_t i = 0; i < bench->racers.size(); ++i) {
+      bench->racers[i].length = static_cast<int>(6 - i) * 1ms;
+    }
+  }
   std::exception_ptr cancelled;
   try {
     const auto result = co_await staggered_race(std::move(begin), delay);

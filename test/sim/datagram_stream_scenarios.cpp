@@ -165,13 +165,14 @@ Coro<> receive_numbers(DeskPtr desk, DatagramStream stream, std::size_t count) {
 }
 
 Coro<> hand_over(DeskPtr desk) {
+  const std::string name = unix_name(desk->trial);
   DatagramOptions here;
-  here.local_path = "@ferry-sim-datagrams";
+  here.local_path = name;
   ReceiveLimits limits;
   limits.count = 24;
   const DatagramStream to = co_await open_datagram_stream(std::move(here), limits);
   DatagramOptions there;
-  there.remote_path = "@ferry-sim-datagrams";
+  there.remote_path = name;
   const DatagramStream from = co_await open_datagram_stream(std::move(there));
   const std::size_t count = desk->lot.between(5, 60);
   const Task<> sending = create_task(send_numbers(desk, from, count));

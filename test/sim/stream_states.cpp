@@ -63,6 +63,8 @@ std::vector<const char*> stream_states() {
       "timeout of a job",
       "a job's result is dropped",
       "a job is cancelled before it runs",
+      "timeout in start_tls",
+      "cancel inside a server's context",
       // task_probe.cpp
       "cancel in read",
       "cancel in drain",

@@ -64,7 +64,8 @@ Coro<> read_generator(GeneratorBenchPtr bench) {
       std::optional<int> value;
       if (!twice && at_number && bench->lot.permille(150)) {
         at_number = false;
-        value = co_await numbers.next_with(std::make_exception_ptr(Oops()));
+        const std::exception_ptr oops = std::make_exception_ptr(Oops());
+        value = co_await numbers.next_with(oops);
         if (value != 1000) bench->trial.complain("the generator did not see the exception");
         continue;
       }

@@ -83,7 +83,8 @@ Coro<> write_together(ScenePtr scene, VisitPtr, Stream stream) {
   std::vector<Coro<>> writers;
   for (int i = 0; i < kWriters; ++i) writers.push_back(write_records(scene, stream, i, count));
   const auto all = gather(return_exceptions, std::move(writers));
-  for (const auto& each : co_await wait_for(all, scene->patience())) {
+  const auto outcomes = co_await wait_for(all, scene->patience());
+  for (const auto& each : outcomes) {
     if (each.exception()) std::rethrow_exception(each.exception());
   }
   co_await leave(scene, stream);

@@ -30,7 +30,7 @@ class CompletionQueue::Change final : public WaitNode {
 };
 
 CompletionQueue::CompletionQueue(std::vector<AnyFuture> futures, std::optional<Duration> timeout)
-    : pending_(futures.size()) {
+    : self_(std::make_shared<CompletionQueue*>(this)), pending_(futures.size()) {
   std::unordered_set<const FutureState*> seen;
   for (std::size_t place = 0; place < futures.size(); ++place) {
     AnyFuture& future = futures[place];
@@ -41,8 +41,9 @@ CompletionQueue::CompletionQueue(std::vector<AnyFuture> futures, std::optional<D
       continue;
     }
     Pending& pending = pending_[place];
-    pending.callback =
-        future.state()->add_done_callback([this, place](FutureState&) { finished(place); });
+    pending.callback = future.state()->add_done_callback([self = self_, place](FutureState&) {
+      if (*self) (*self)->finished(place);
+    });
     pending.future = std::move(future);
     if (timeout && !timer_) {
       timer_.emplace(*pending.future.state()->loop(), [this] {
@@ -56,6 +57,7 @@ CompletionQueue::CompletionQueue(std::vector<AnyFuture> futures, std::optional<D
 }
 
 CompletionQueue::~CompletionQueue() {
+  *self_ = nullptr;  // what is done already calls all the same
   for (const Pending& each : pending_) {
     if (each.future.valid()) each.future.state()->remove_done_callback(each.callback);
   }

@@ -212,7 +212,7 @@ Coro<> gather_at_barrier(BarrierBenchPtr bench) {
   for (std::size_t i = bench->lot.between(3, 10); i > 0; --i) {
     work.push_back(meet_often(bench, bench->lot.permille(300)));
   }
-  co_await work_at(bench, std::move(work), bench->lot.below(8));
+  co_await work_at(bench, std::move(work), bench->lot.below(14));
   if (bench->barrier.n_waiting() > 0) bench->trial.complain("who waits at the barrier?");
   bench->barrier.reset();
   bench->tasks.clear();

@@ -78,6 +78,7 @@ Coro<> nested(GroupBenchPtr bench, unsigned failing, int depth) {
 Coro<> body(TaskGroup& group, GroupBenchPtr bench, unsigned failing, int depth) {
   std::vector<Task<>> mine;
   for (std::size_t i = bench->lot.between(1, 4); i > 0; --i) {
+    if (bench->lot.permille(50)) group.cancel();
     try {
       if (depth > 0 && bench->lot.permille(500)) {
         mine.push_back(group.create_task(nested(bench, failing, depth)));
@@ -93,7 +94,6 @@ Coro<> body(TaskGroup& group, GroupBenchPtr bench, unsigned failing, int depth) 
       cancel_noting(bench->trial, mine[bench->lot.below(mine.size())]);
     }
   }
-  if (bench->lot.permille(100)) group.cancel();
   if (bench->lot.permille(100)) {
     ++bench->failed;
     throw Oops();

@@ -58,16 +58,20 @@ Coro<> read_generator(GeneratorBenchPtr bench) {
   if (twice) numbers = doubled(std::move(numbers));
   int next = 0;
   bool failed = false;
+  bool at_number = false;  // where it catches what is thrown in
   try {
     while (true) {
       std::optional<int> value;
-      if (!twice && next > 0 && bench->lot.permille(150)) {
-        value = co_await numbers.next_with(std::make_exception_ptr(Oops()));
+      if (!twice && at_number && bench->lot.permille(150)) {
+        at_number = false;
+        const std::exception_ptr oops = std::make_exception_ptr(Oops());
+        value = co_await numbers.next_with(oops);
         if (value != 1000) bench->trial.complain("the generator did not see the exception");
         continue;
       }
       value = co_await numbers.next();
       if (!value) break;
+      at_number = true;
       if (*value != next++ * (twice ? 2 : 1)) bench->trial.complain("a value out of order");
       if (bench->lot.permille(50)) co_return bench->trial.reached("a generator dropped half way");
     }
@@ -134,6 +138,12 @@ Coro<> one_race(RaceBenchPtr bench) {
   }
   std::optional<Duration> delay;
   if (bench->lot.permille(700)) delay = bench->pause();
+  if (bench->lot.permille(300)) {  // all come in at the same moment
+    delay = 1ms;
+    for (std::size_t i = 0; i < bench->racers.size(); ++i) {
+      bench->racers[i].length = static_cast<int>(6 - i) * 1ms;
+    }
+  }
   std::exception_ptr cancelled;
   try {
     const auto result = co_await staggered_race(std::move(begin), delay);

@@ -25,6 +25,13 @@ std::vector<testing::Scenario> scenarios() {
   add_relay_scenarios(all);
   add_datagram_scenarios(all);
   add_loop_scenarios(all);
+  add_stream_server_scenarios(all);
+  add_stream_pool_scenarios(all);
+  add_datagram_stream_scenarios(all);
+  add_close_scenarios(all);
+  add_stream_end_scenarios(all);
+  add_job_scenarios(all);
+  add_timeout_scenarios(all);
   return all;
 }
 

@@ -28,6 +28,13 @@ void add_tls_scenarios(std::vector<testing::Scenario>& all);
 void add_relay_scenarios(std::vector<testing::Scenario>& all);
 void add_datagram_scenarios(std::vector<testing::Scenario>& all);
 void add_loop_scenarios(std::vector<testing::Scenario>& all);
+void add_stream_server_scenarios(std::vector<testing::Scenario>& all);
+void add_stream_pool_scenarios(std::vector<testing::Scenario>& all);
+void add_datagram_stream_scenarios(std::vector<testing::Scenario>& all);
+void add_close_scenarios(std::vector<testing::Scenario>& all);
+void add_stream_end_scenarios(std::vector<testing::Scenario>& all);
+void add_job_scenarios(std::vector<testing::Scenario>& all);
+void add_timeout_scenarios(std::vector<testing::Scenario>& all);
 
 /// All of them.
 std::vector<testing::Scenario> scenarios();

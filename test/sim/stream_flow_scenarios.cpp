@@ -1,4 +1,5 @@
-// Flow control of streams: slow readers, several writers, reads and drains that are cancelled.
+// Flow control of streams: slow readers, several writers, reads and drains that are cancelled,
+// start_tls on the way.
 
 #include "scenarios.h"
 #include "stream_world.h"
@@ -82,7 +83,8 @@ Coro<> write_together(ScenePtr scene, VisitPtr, Stream stream) {
   std::vector<Coro<>> writers;
   for (int i = 0; i < kWriters; ++i) writers.push_back(write_records(scene, stream, i, count));
   const auto all = gather(return_exceptions, std::move(writers));
-  for (const auto& each : co_await wait_for(all, scene->patience())) {
+  const auto outcomes = co_await wait_for(all, scene->patience());
+  for (const auto& each : outcomes) {
     if (each.exception()) std::rethrow_exception(each.exception());
   }
   co_await leave(scene, stream);
@@ -174,8 +176,9 @@ void cancelled_reads(Trial& trial, Carrier carrier) {
 /// The same with limits of time.
 Coro<> read_with_limits(ScenePtr scene, VisitPtr visit, Stream stream) {
   const TimePoint give_up = get_running_loop().after(scene->patience());
+  int misses = 0;  // each makes the next limit a little longer
   while (get_running_loop().time() < give_up) {
-    Timeout limit(Duration(scene->lot.below(4) * 1ms));
+    Timeout limit(Duration(scene->lot.below(4) * (1 + misses * misses) * 1ms));
     bool over = false;
     try {
       const std::size_t kind = scene->lot.below(4);
@@ -185,6 +188,7 @@ Coro<> read_with_limits(ScenePtr scene, VisitPtr visit, Stream stream) {
       over = bytes.empty();
     } catch (const TimeoutError&) {
       if (!limit.expired()) throw;
+      ++misses;
       scene->trial.reached("timeout in read");
       if (stream.reader.state()->size() > 0) scene->trial.reached("timeout in read, bytes wait");
     } catch (const IncompleteReadError& error) {
@@ -233,6 +237,43 @@ void cancelled_drains(Trial& trial, Carrier carrier) {
                {.serve = pour_with_cancels, .call = sip, .visits = 1, .client_limit = 1024});
 }
 
+// -- start_tls
+
+Coro<> serve_upgrade(ScenePtr scene, VisitPtr visit, Stream stream) {
+  const std::string line = co_await wait_for(stream.reader.readuntil(), scene->patience());
+  if (line != "STARTTLS\n") scene->trial.complain("another line than was sent");
+  stream.writer.write("go ahead\n");
+  co_await stream.writer.start_tls(server_side(Carrier::tls));
+  while (true) {
+    const BytesView bytes = co_await wait_for(stream.reader.read_view(), scene->patience());
+    if (bytes.empty()) break;
+    visit->up_got.take(bytes);
+    stream.writer.write(visit->down_sent.next(bytes.size()));
+    co_await wait_for(stream.writer.drain(), scene->patience());
+  }
+  co_await leave(scene, stream);
+}
+
+Coro<> call_and_upgrade(ScenePtr scene, VisitPtr visit, Stream stream) {
+  stream.writer.write("STARTTLS\n");
+  const std::string line = co_await wait_for(stream.reader.readuntil(), scene->patience());
+  if (line != "go ahead\n") scene->trial.complain("another line than was sent");
+  TlsOptions options;
+  options.server_hostname = "localhost";
+  co_await stream.writer.start_tls(client_side(Carrier::tls), std::move(options));
+  for (std::size_t i = scene->lot.between(1, 4); i > 0; --i) {
+    const std::size_t size = scene->lot.between(1, 2000);
+    stream.writer.write(visit->up_sent.next(size));
+    co_await wait_for(stream.writer.drain(), scene->patience());
+    visit->down_got.take(co_await wait_for(stream.reader.readexactly(size), scene->patience()));
+  }
+  co_await leave(scene, stream);
+}
+
+void upgrades(Trial& trial, Carrier carrier) {
+  play_streams(trial, carrier, {.serve = serve_upgrade, .call = call_and_upgrade, .visits = 1});
+}
+
 }  // namespace
 
 void add_stream_flow_scenarios(std::vector<testing::Scenario>& all) {
@@ -241,6 +282,7 @@ void add_stream_flow_scenarios(std::vector<testing::Scenario>& all) {
   add(all, "stream-cancelled-reads", kThree, cancelled_reads);
   add(all, "stream-limited-reads", kTwo, limited_reads);
   add(all, "stream-cancelled-drains", kTwo, cancelled_drains);
+  add(all, "stream-start-tls", kPlain, upgrades);
 }
 
 }  // namespace ferry::test

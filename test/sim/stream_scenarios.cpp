@@ -1,4 +1,4 @@
-// Streams as programs use them: lines, patterns read in many ways, half-closes.
+// Streams as programs use them: lines, patterns read in many ways, half-closes, long lines.
 
 #include "scenarios.h"
 #include "stream_world.h"
@@ -209,6 +209,68 @@ void short_answers(Trial& trial, Carrier carrier) {
   play_streams(trial, carrier, {.serve = promise_too_much, .call = want_all, .visits = 3});
 }
 
+// -- lines beyond the limit
+
+constexpr std::size_t kLimit = 200;
+
+/// Answers with the lengths of all lines, however long.
+Coro<> measure_lines(ScenePtr scene, VisitPtr, Stream stream) {
+  std::string lengths;
+  std::size_t dropped = 0;  // of the line that is too long
+  while (true) {
+    if (scene->lot.permille(300)) co_await sleep(scene->lot.below(4) * 1ms);
+    const auto& transport = stream.writer.transport();
+    const bool paused = !transport->is_reading() && !transport->is_closing();
+    std::size_t overrun = 0;
+    std::string line;
+    try {
+      line = co_await wait_for(stream.reader.readuntil("\n"), scene->patience());
+      if (line.size() > kLimit + 1) scene->trial.complain("a line beyond the limit");
+    } catch (const LimitOverrunError& error) {
+      overrun = error.consumed();
+      if (overrun <= kLimit) scene->trial.complain("a limit overrun within the limit");
+      if (paused) scene->trial.reached("limit overrun while paused");
+    }
+    if (overrun > 0) {
+      const std::string bytes =
+          co_await wait_for(stream.reader.readexactly(overrun), scene->patience());
+      dropped += bytes.size();
+      if (bytes != std::string(bytes.size(), 'x')) {
+        scene->trial.complain("a limit overrun dropped what it should not");
+      }
+      continue;
+    }
+    if (line == "end\n" && dropped == 0) break;
+    lengths += std::to_string(std::exchange(dropped, 0) + line.size()) + " ";
+  }
+  stream.writer.write(lengths + "\n");
+  co_await leave(scene, stream);
+}
+
+Coro<> send_long_lines(ScenePtr scene, VisitPtr, Stream stream) {
+  std::string lengths;
+  for (std::size_t i = scene->lot.between(1, 8); i > 0; --i) {
+    const std::size_t size =
+        scene->lot.permille(600) ? scene->lot.below(kLimit) : scene->lot.below(3000);
+    const std::string line = std::string(size, 'x') + "\n";
+    lengths += std::to_string(line.size()) + " ";
+    stream.writer.write(line);
+    co_await wait_for(stream.writer.drain(), scene->patience());
+    if (scene->lot.permille(300)) co_await sleep(1ms);
+  }
+  stream.writer.write("end\n");
+  const std::string answer = co_await wait_for(stream.reader.readline(), scene->patience());
+  if (!answer.ends_with('\n')) throw IncompleteReadError(answer, std::nullopt);
+  if (answer != lengths + "\n") scene->trial.complain("lines were measured wrongly");
+  co_await leave(scene, stream);
+}
+
+void limit_overruns(Trial& trial, Carrier carrier) {
+  play_streams(
+      trial, carrier,
+      {.serve = measure_lines, .call = send_long_lines, .visits = 2, .server_limit = kLimit});
+}
+
 }  // namespace
 
 void add_stream_scenarios(std::vector<testing::Scenario>& all) {
@@ -216,6 +278,7 @@ void add_stream_scenarios(std::vector<testing::Scenario>& all) {
   add(all, "stream-patterns", kAll, patterns);
   add(all, "stream-half-close", kPlain, half_close);
   add(all, "stream-short-answers", kThree, short_answers);
+  add(all, "stream-limit-overruns", kThree, limit_overruns);
 }
 
 }  // namespace ferry::test

@@ -3,6 +3,8 @@
 #include <charconv>
 #include <chrono>
 
+#include <unistd.h>
+
 namespace ferry::test {
 
 using namespace std::chrono_literals;
@@ -14,12 +16,13 @@ bool on_unix(Carrier carrier) {
   return carrier == Carrier::unix_socket || carrier == Carrier::tls_unix;
 }
 
-std::string unix_path(const Trial& trial) {
-  static std::uint64_t number = 0;  // on the real system a name for each
-  return "@ferry-sim-streams-" + std::to_string(trial.simulated() ? 0 : ++number);
-}
-
 }  // namespace
+
+std::string unix_name(const Trial& trial) {
+  if (trial.simulated()) return "@ferry-sim-streams";
+  static std::uint64_t number = 0;
+  return "@ferry-sim-streams-" + std::to_string(getpid()) + "-" + std::to_string(++number);
+}
 
 Duration Scene::patience() const {
   return trial.simulated() ? Duration(10min) : Duration(5s);
@@ -30,7 +33,7 @@ Coro<std::shared_ptr<Server>> listen(ScenePtr scene, StreamHandler handler) {
   std::shared_ptr<Server> server;
   if (on_unix(scene->carrier)) {
     UnixListenOptions options;
-    options.path = unix_path(scene->trial);
+    options.path = unix_name(scene->trial);
     options.wrap = wrap;
     server =
         co_await start_unix_server(std::move(handler), std::move(options), scene->server_limit);

@@ -70,6 +70,9 @@ void play_streams(testing::Trial& trial, Carrier carrier, StreamPlay play);
 
 // -- for scenarios that are different
 
+/// For a unix socket: on the real system another one each time.
+std::string unix_name(const testing::Trial& trial);
+
 /// Listens with that handler; throws as start_server. Scene::server is for the caller to set.
 Coro<std::shared_ptr<Server>> listen(ScenePtr scene, StreamHandler handler);
 /// Connects to the server.

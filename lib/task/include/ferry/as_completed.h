@@ -35,7 +35,8 @@ class CompletionQueue {
   };
   void finished(std::size_t place);
 
-  std::vector<Pending> pending_;  // by place
+  std::shared_ptr<CompletionQueue*> self_;  // null for callbacks that come after the end
+  std::vector<Pending> pending_;            // by place
   std::size_t pending_count_ = 0;
   std::deque<std::size_t> done_;  // places
   std::size_t left_ = 0;

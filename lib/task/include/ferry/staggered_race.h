@@ -98,8 +98,9 @@ auto staggered_race(std::vector<F> begin, std::optional<Duration> delay = std::n
     }
     late = detail::not_done(late);
   }
-  if (cancelled) std::rethrow_exception(cancelled);
+  // To look at a failure is to have heard of it, though the race be cancelled.
   for (const Task<T>& task : tasks) result.exceptions.push_back(task.state()->failure());
+  if (cancelled) std::rethrow_exception(cancelled);
   if (result.winner) {
     const Task<T>& winner = tasks[*result.winner];
     if constexpr (std::is_void_v<T>) {

@@ -9,7 +9,10 @@ namespace ferry {
 
 namespace {
 
-Coro<Stream> stream_of(Future<Connection<StreamReaderProtocol>> connecting) {
+/// `connect` begins only once there is a frame that will end what it has begun.
+template <class Connect>
+Coro<Stream> stream_of(Connect connect) {
+  const Future<Connection<StreamReaderProtocol>> connecting = connect();
   try {
     co_await connecting;
   } catch (...) {
@@ -30,13 +33,15 @@ auto factory(std::size_t limit) {
 }  // namespace
 
 Coro<Stream> open_connection(ConnectOptions options, std::size_t limit) {
-  co_return co_await stream_of(
-      create_connection(get_running_loop(), factory(limit), std::move(options)));
+  return stream_of([options = std::move(options), limit]() mutable {
+    return create_connection(get_running_loop(), factory(limit), std::move(options));
+  });
 }
 
 Coro<Stream> open_unix_connection(UnixConnectOptions options, std::size_t limit) {
-  co_return co_await stream_of(
-      create_unix_connection(get_running_loop(), factory(limit), std::move(options)));
+  return stream_of([options = std::move(options), limit]() mutable {
+    return create_unix_connection(get_running_loop(), factory(limit), std::move(options));
+  });
 }
 
 // The name is copied at the call; nothing else happens before the coroutine is awaited.

@@ -17,6 +17,7 @@ struct Account {
   std::size_t made = 0;
   std::ptrdiff_t live = 0;
   std::size_t until_failure = kNone;
+  std::size_t failures_left = 0;
   bool exempt = false;
   bool failed = false;
   int frames = 0;
@@ -27,8 +28,8 @@ thread_local constinit Account t_account;
 /// The doomed one.
 void fail() noexcept {
   Account& account = t_account;
-  account.failed = true;
-  account.until_failure = kNone;
+  account.until_failure = --account.failures_left > 0 ? 0 : kNone;
+  if (std::exchange(account.failed, true)) return;
 #ifdef FERRY_TEST_BACKTRACE
   account.frames = ::backtrace(account.stack, kFrames);
 #endif
@@ -71,8 +72,9 @@ std::ptrdiff_t live_allocations() noexcept {
   return t_account.live;
 }
 
-void fail_allocation(std::size_t n) noexcept {
+void fail_allocation(std::size_t n, std::size_t times) noexcept {
   t_account.until_failure = n;
+  t_account.failures_left = times;
   t_account.failed = false;
   t_account.frames = 0;
 }

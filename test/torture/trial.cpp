@@ -119,6 +119,7 @@ bool Trial::all_lost() const {
 
 bool Trial::once_more() {
   if (well_from_ || !allocation_failed()) return false;
+  fail_no_allocation();  // if more were to come
   well_from_ = protocols_.size();
   return true;
 }

@@ -89,6 +89,10 @@ TEST_P(AllocationTorture, SeveralInARowFail) {
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(OfMemory, AllocationTorture,
+                         ::testing::ValuesIn(memory_scenarios().begin(), memory_scenarios().end()),
+                         [](const auto& of) { return std::string(of.param.name); });
+
 INSTANTIATE_TEST_SUITE_P(, AllocationTorture,
                          ::testing::ValuesIn(scenarios().begin(), scenarios().end()),
                          [](const auto& of) { return std::string(of.param.name); });

@@ -2,6 +2,7 @@
 
 #include "counted_kernel.h"
 #include "counted_transport.h"
+#include "openssl_memory.h"
 
 #include <algorithm>
 #include <chrono>
@@ -13,6 +14,10 @@ namespace ferry::test {
 using namespace std::chrono_literals;
 
 namespace {
+
+bool memory_failed() {
+  return allocation_failed() || openssl_allocation_failed();
+}
 
 /// What it writes down is the test's own; what its hooks ask of the transport is not.
 class TrialProtocol final : public testing::RecordingProtocol {
@@ -67,7 +72,7 @@ Trial::Trial(World world) : descriptors_before_(exempt([] { return open_descript
   loop_->set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
     const AllocationsExempt inner_guard;
     report(context.to_string());
-    if (faults_->injected().empty() && !allocation_failed()) {
+    if (faults_->injected().empty() && !memory_failed()) {
       complain("without a fault: " + context.to_string());
     }
   });
@@ -118,7 +123,8 @@ bool Trial::all_lost() const {
 }
 
 bool Trial::once_more() {
-  if (well_from_ || !allocation_failed()) return false;
+  if (well_from_ || !memory_failed()) return false;
+  fail_no_allocation();  // if more were to come
   well_from_ = protocols_.size();
   return true;
 }

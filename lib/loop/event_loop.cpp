@@ -253,7 +253,12 @@ void EventLoop::arm_timer(TimePoint when) {
   LoopState& s = *state_;
   if (when >= s.timer_armed) return;
   s.timer_armed = std::min(when, kernel_->now() + kLongestWait);
-  kernel_->set_timer(s.timer_armed);
+  try {
+    kernel_->set_timer(s.timer_armed);
+  } catch (const std::bad_alloc&) {
+    s.timer_armed = TimePoint::max();
+    note_overdue();
+  }
 }
 
 // -- what the kernel calls

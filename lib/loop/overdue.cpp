@@ -38,6 +38,7 @@ void EventLoop::run_overdue() {
     s.overdue_signals &= ~bit;
     run_callback([&] { run_signal_handler(number); });
   }
+  arm_timer(s.timers.next());
   // Each call may change the lists: so from the beginning, after each.
   const auto first_overdue = [](auto* each) {
     while (each && !each->overdue_) each = each->next_;

@@ -60,13 +60,20 @@ const std::string& question(std::size_t size) {
   return found != all.end() ? found->second : all.emplace(size, pattern(size)).first->second;
 }
 
-Trial::Trial(World world) : descriptors_before_(exempt([] { return open_descriptors(); })) {
+Trial::Trial(World world, Kernels kernels)
+    : descriptors_before_(exempt([] { return open_descriptors(); })) {
   const AllocationsExempt guard;
-  auto inner = make_kernel(world);
-  sim_ = dynamic_cast<testing::SimKernel*>(inner.get());
-  auto faulty = std::make_unique<testing::FaultKernel>(std::move(inner));
-  faults_ = faulty.get();
-  std::unique_ptr<Kernel> kernel = std::move(faulty);
+  std::unique_ptr<Kernel> kernel =
+      world == World::sim ? make_kernel(world) : counted([&] { return make_kernel(world); });
+  sim_ = dynamic_cast<testing::SimKernel*>(kernel.get());
+  if (kernels == Kernels::faulty) {
+    auto faulty = std::make_unique<testing::FaultKernel>(std::move(kernel));
+    faults_ = faulty.get();
+    kernel = std::move(faulty);
+  } else {
+    no_faults_ = std::make_unique<testing::FaultKernel>(testing::make_sim_kernel());
+    faults_ = no_faults_.get();
+  }
   if (sim_) kernel = make_counted_kernel(std::move(kernel));
   loop_ = counted([&] { return std::make_unique<EventLoop>(std::move(kernel)); });
   loop_->set_exception_handler([this](EventLoop&, const ExceptionContext& context) {

@@ -35,7 +35,10 @@ std::span<const Scenario> memory_scenarios();
 /// protocols, and in the simulation those of the kernel.
 class Trial {
  public:
-  explicit Trial(World world);
+  enum class Kernels { faulty, plain };
+  /// `plain`: no call is made to fail, and nothing stands between the loop and the kernel that
+  /// ships.
+  explicit Trial(World world, Kernels kernels = Kernels::faulty);
   ~Trial();
 
   EventLoop& loop() { return *loop_; }
@@ -82,7 +85,8 @@ class Trial {
 
  private:
   std::unique_ptr<EventLoop> loop_;
-  testing::FaultKernel* faults_ = nullptr;  // the loop owns both
+  std::unique_ptr<testing::FaultKernel> no_faults_;
+  testing::FaultKernel* faults_ = nullptr;  // the loop owns both, or no_faults_
   testing::SimKernel* sim_ = nullptr;
   std::vector<std::shared_ptr<testing::RecordingProtocol>> protocols_;
   std::vector<std::string> complaints_;

@@ -39,15 +39,20 @@ std::uint64_t cpu_time() {
          static_cast<std::uint64_t>(now.tv_nsec);
 }
 
+/// The library's, the scenarios' and OpenSSL's.
+std::ptrdiff_t live_blocks() {
+  return live_allocations() + live_openssl_allocations();
+}
+
 /// No scenario has business with more.
 constexpr std::ptrdiff_t kMostMemory = 32 << 20;
 
 /// Whether each run of that seed leaves more memory behind. One alone may fill a pool.
 bool leaks(Scenario& scenario, std::uint64_t seed, std::span<const std::size_t> without) {
   for (int run = 0; run < 3; ++run) {
-    const std::ptrdiff_t blocks = live_allocations();
+    const std::ptrdiff_t blocks = live_blocks();
     static_cast<void>(testing::play_seed(scenario, seed, without));
-    if (live_allocations() <= blocks) return false;
+    if (live_blocks() <= blocks) return false;
   }
   return true;
 }
@@ -58,13 +63,13 @@ SeedOutcome play_and_look(Scenario& scenario, std::uint64_t seed,
                           std::span<const std::size_t> without) {
   const SeedOutcome first = testing::play_seed(scenario, seed, without);
   if (!first.complaints.empty()) return first;
-  const std::ptrdiff_t blocks = live_allocations();
+  const std::ptrdiff_t blocks = live_blocks();
   const std::ptrdiff_t bytes = live_bytes();
   reset_peak_bytes();
   SeedOutcome second = testing::play_seed(scenario, seed, without);
   const std::ptrdiff_t peak = peak_bytes() - bytes;
   const std::ptrdiff_t results = second.states.empty() ? 0 : 1;
-  const bool more = live_allocations() > blocks + results;
+  const bool more = live_blocks() > blocks + results;
   if (!second.complaints.empty()) return second;
   if (second.log_hash != first.log_hash) {
     second.complaints.emplace_back("the same seed went another way the second time");
@@ -138,12 +143,12 @@ SeedOutcome play_starved(Scenario& scenario, const Job& job, Progress& progress,
   for (number = 0;; ++number) {
     SeedOutcome outcome = fails();
     if (!outcome.complaints.empty() || !allocation_failed()) return outcome;
-    const std::ptrdiff_t before = live_allocations();
+    const std::ptrdiff_t before = live_blocks();
     outcome = fails();
-    if (live_allocations() <= before) continue;
-    const std::ptrdiff_t again = live_allocations();
+    if (live_blocks() <= before) continue;
+    const std::ptrdiff_t again = live_blocks();
     outcome = fails();
-    if (live_allocations() <= again) continue;
+    if (live_blocks() <= again) continue;
     outcome.complaints.emplace_back("each run leaves memory behind");
     return outcome;
   }
@@ -169,7 +174,6 @@ std::size_t scenario_of(const Job& job, const std::vector<Scenario>& all, std::u
 
 void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& progress) {
   // The same certificates in each process.
-  openssl_uses_new();
   seed_openssl(0);
   prepare_carriers();
   std::vector<Scenario> all = scenarios();

@@ -101,6 +101,7 @@ TEST(MemoryPair, PiecesAreCutAsTheLinkSays) {
         EXPECT_GT(got.size(), 5u);
         EXPECT_LT(got.size(), 26u);
         break;
+      case Pieces::boundary:
       case Pieces::fixed:
         EXPECT_EQ(got, (std::vector<std::size_t>{5, 5, 5, 5, 5, 1}));
         break;

@@ -15,13 +15,12 @@ using testing::Trial;
 
 // -- start_tls in too little time
 
-Coro<> upgrade_and_echo(ScenePtr scene, VisitPtr visit, Stream stream) {
+Coro<> upgrade_and_echo(ScenePtr scene, Stream stream) {
   const std::string line = co_await wait_for(stream.reader.readuntil(), scene->patience());
   if (line != "STARTTLS\n") scene->trial.complain("another line than was sent");
   stream.writer.write("go ahead\n");
   co_await stream.writer.start_tls(server_side(Carrier::tls));
   while (const auto text = co_await wait_for(stream.reader.next_line(), scene->patience())) {
-    visit->up_got.take(*text);
     stream.writer.write(*text);
     co_await wait_for(stream.writer.drain(), scene->patience());
   }
@@ -31,7 +30,7 @@ Coro<> upgrade_and_echo(ScenePtr scene, VisitPtr visit, Stream stream) {
 /// The other end may have given up.
 Coro<> serve_quitters(ScenePtr scene, VisitPtr visit, Stream stream) {
   try {
-    co_await upgrade_and_echo(scene, visit, stream);
+    co_await upgrade_and_echo(scene, stream);
   } catch (const std::system_error&) {
     visit->told = true;
   } catch (const IncompleteReadError&) {

@@ -136,6 +136,14 @@ bool Trial::run_simulated(Function<bool()>& condition, TimePoint limit, bool com
   std::uint64_t turns = 0;
   const auto over = std::make_shared<bool>(false);  // the kernel may keep what it is to do longer
   bool late = false;
+  struct Ending {
+    SimKernel& sim;
+    bool& over;
+    ~Ending() {
+      over = true;
+      sim.set_turn_hook(nullptr);
+    }
+  } ending{*sim_, *over};
   sim_->set_turn_hook([&] {
     if (met || late || stuck_) return;
     if ((met = condition())) return loop_->stop();
@@ -152,8 +160,6 @@ bool Trial::run_simulated(Function<bool()>& condition, TimePoint limit, bool com
   });
   // The program may stop the loop itself.
   while (!met && !late && !stuck_) loop_->run_forever();
-  *over = true;
-  sim_->set_turn_hook(nullptr);
   if (late && complain_if_late && !met) {
     stuck_ = true;
     breach("it comes to no end");
@@ -183,6 +189,7 @@ bool Trial::run_real(Function<bool()>& condition, TimePoint limit, bool complain
 
 std::vector<std::string> Trial::end() {
   if (!stuck_ && !all_lost()) breach("a connection was not lost");
+  if (!stuck_ && !leaves_open_ && !loop_->is_closed()) check_idle();
   log_hash_ = faults_->calls() * 0x9e3779b97f4a7c15 ^
               static_cast<std::uint64_t>(faults_->now().time_since_epoch().count());
   loop_->close();
@@ -207,11 +214,37 @@ void Trial::check_error(const ConnectionRecord& record) {
   if (!record.transport()) return;  // the protocol had no memory to take it
   const Error& told = record.transport()->error();
   if (told.code != lost) {
-    breach("connection_lost says '" + lost.message() + "', the transport '" + told.message() +
-             "'");
+    breach("connection_lost says '" + lost.message() + "', the transport '" + told.message() + "'");
   } else if (*told.operation == '\0') {
     breach("nobody says what failed: " + told.message());
   }
+}
+
+bool Trial::idle() const {
+  const LoopStats stats = loop_->stats();
+  return stats.transports == 0 && stats.servers == 0 && stats.operations == 0 && stats.tasks == 0 &&
+         stats.jobs == 0 && stats.watches == 0 && (!sim_ || sim_->stats().open_sockets == 0);
+}
+
+/// Closing the loop ends whatever there is: so it is now that one sees what would have stayed.
+void Trial::check_idle() {
+  // A layer below, a connect that lost its race may take until their limits.
+  Function<bool()> nothing_left = [this] { return idle(); };
+  const TimePoint limit = loop_->time() + 200s;
+  if (!idle()) {
+    simulated() ? run_simulated(nothing_left, limit, false) : run_real(nothing_left, limit, false);
+  }
+  if (stuck_) return;
+  const auto nothing = [this](std::size_t left, const char* what) {
+    if (left != 0) breach(std::to_string(left) + " " + what + " stay when all is done");
+  };
+  const LoopStats stats = loop_->stats();
+  nothing(stats.watches, "descriptor callbacks");
+  nothing(stats.transports, "transports");
+  nothing(stats.servers, "servers");
+  nothing(stats.operations, "operations");
+  nothing(stats.tasks, "tasks");
+  nothing(stats.jobs, "jobs");
 }
 
 void Trial::check_nothing_left() {

@@ -9,9 +9,7 @@ namespace {
 /// What scenarios tell of themselves.
 constexpr const char* kTold[] = {
     "TLS begins before the answer",
-    "abort with a full queue",
     "connect cancelled while addresses race",
-    "end of writing while paused",
     "open_connection is cancelled",
     "a call_soon is cancelled",
     "a connection is refused by a gate",

@@ -32,6 +32,7 @@ class Proxy {
     if (!stage_.serve()) return false;
     server_ = serve(stage_.trial(), front_,
                     [this, alive = alive_] { return std::make_shared<Entrance>(*this, alive); });
+    if (!server_) stage_.server()->close();
     return server_ != nullptr;
   }
   void connect(std::size_t count) {

@@ -156,7 +156,7 @@ void TlsConnection::close() {
   if (state_ == State::handshaking) return abort();
   closing_ = true;
   deadline_->set(shutdown_timeout_);
-  work();
+  work_silently();
 }
 
 void TlsConnection::close_top() {

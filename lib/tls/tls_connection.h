@@ -107,6 +107,7 @@ class TlsConnection final : public TransportLayer<TlsTransport>,
 
   // -- upwards (tls_read.cpp)
   void work(BytesView received = {});
+  void work_silently();
   void advance();
   void read();
   void work_later();
@@ -158,6 +159,7 @@ class TlsConnection final : public TransportLayer<TlsTransport>,
   bool held_ : 1 = false;     // after start_tls, until its future's callbacks have run
   bool working_ : 1 = false;  // `work` is on the stack
   bool again_ : 1 = false;    // and must look again
+  bool silent_ : 1 = false;   // it is in a call of the program's: no callback now
   bool unread_ : 1 = false;   // the turn's budget was spent before the input was
   bool resumed_ : 1 = false;  // resume_writing was called in this turn
   bool corked_ : 1 = false;   // one of our callbacks runs: writes are gathered

@@ -60,6 +60,16 @@ void TlsConnection::work(BytesView received) {
   steer_below();
 }
 
+/// The same inside a call of the program's, which must not be called back: what there is to tell it
+/// waits for a turn of its own.
+void TlsConnection::work_silently() {
+  if (working_) return work();
+  const auto self = shared_from_this();
+  silent_ = true;
+  work();
+  silent_ = false;
+}
+
 void TlsConnection::advance() {
   if (state_ == State::handshaking) handshake();
   if (over_ || state_ != State::open) return;
@@ -74,6 +84,10 @@ void TlsConnection::advance() {
 }
 
 void TlsConnection::read() {
+  if (silent_ && !closing_) {
+    if (!held()) work_later();
+    return;
+  }
   std::optional<PlainScratch> scratch;
   unread_ = false;
   for (int budget = kFullReadsPerTurn; !closing_ && !over_ && !held(); --budget) {

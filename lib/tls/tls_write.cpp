@@ -72,7 +72,7 @@ void TlsConnection::write_eof() {
   if (!half_close_) throw std::logic_error("write_eof: TLS has no half-close");
   if (closing_ || eof_wanted_ || state_ != State::open) return;
   eof_wanted_ = true;
-  work();
+  work_silently();
 }
 
 /// After write_eof: close_notify, once all that was written before it is encrypted.
@@ -144,7 +144,7 @@ void TlsConnection::check_high_water() {
 /// True if the protocol was told to go on: there may be more to encrypt.
 bool TlsConnection::check_low_water() {
   if (held_ || !flow_.paused() || get_write_buffer_size() > flow_.limits().low) return false;
-  if (resumed_) {
+  if (resumed_ || silent_) {
     // Once a turn, or a peer that takes all there is would keep others from theirs.
     work_later();
     return false;

@@ -3,7 +3,6 @@
 #include <ferry/event_loop.h>
 
 #include <netdb.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <cctype>

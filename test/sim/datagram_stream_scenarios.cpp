@@ -57,7 +57,7 @@ Coro<bool> ask_once(DeskPtr desk, DatagramStream stream, bool connected, std::st
   } else {
     stream.sendto(text, desk->server);
   }
-  const TimePoint limit = get_running_loop().after(desk->lot.between(20, 400) * 1ms);
+  const TimePoint limit = get_running_loop().after(desk->lot.between(5, 200) * 1ms);
   while (get_running_loop().time() < limit) {
     std::string answer;
     try {

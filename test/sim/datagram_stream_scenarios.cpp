@@ -33,6 +33,7 @@ Coro<> answer_all(DeskPtr desk, DatagramStream stream) {
     try {
       const std::optional<Datagram> asked = co_await stream.next();
       if (!asked) break;
+      if (desk->lot.permille(150)) co_await sleep(desk->lot.below(150) * 1ms);
       stream.sendto("re: " + asked->data, asked->info.peer);
       if (desk->lot.permille(200)) co_await stream.drain();
     } catch (const std::system_error& error) {
@@ -146,7 +147,7 @@ Coro<> receive_numbers(DeskPtr desk, DatagramStream stream, std::size_t count) {
     if (stream.queued() > 24 + 64) desk->trial.complain("more wait than the limit allows");
     if (stream.queued() > 8) desk->trial.reached("many datagrams wait for their reader");
     const Task<std::string> task = create_task(receive_one(stream));
-    if (desk->lot.permille(500)) {
+    if (desk->lot.permille(700)) {
       co_await sleep(desk->lot.below(3) * 1ms);
       cancel_noting(desk->trial, task);
     }

@@ -63,16 +63,17 @@ void StreamTransport::write(BytesView data) {
 void StreamTransport::writelines(std::span<const BytesView> pieces) {
   if (!accepts_writes()) return;
   or_fail("write", [&] {
-    if (corked_) {
+    bool look = !corked_;
+    if (!corked_) {
+      send_pieces(pieces);
+    } else {
       for (const BytesView piece : pieces) {
-        if (!piece.empty()) static_cast<void>(take(piece));
+        if (!piece.empty() && take(piece)) look = true;
         if (closing_) return;
       }
-    } else {
-      send_pieces(pieces);
     }
     // Not before all of them are taken: what pause_writing writes comes behind them.
-    check_high_water();
+    if (look) check_high_water();
   });
 }
 

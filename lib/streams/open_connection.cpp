@@ -9,18 +9,22 @@ namespace ferry {
 
 namespace {
 
-Coro<Stream> stream_of(Future<Connection<StreamReaderProtocol>> connecting) {
+/// `connect` begins only once there is a frame that will end what it has begun.
+template <class Connect>
+Coro<Stream> stream_of(Connect connect) {
+  const Future<Connection<StreamReaderProtocol>> connecting = connect();
   try {
     co_await connecting;
+    const StreamReaderProtocol& protocol = *connecting.result().protocol;
+    co_return Stream{protocol.reader(), protocol.writer()};
   } catch (...) {
-    // Cancelled in the very turn in which it succeeded: nobody else would close it.
+    // Cancelled in the very turn in which it succeeded, or no memory for the stream: nobody else
+    // would close it.
     if (connecting.done() && !connecting.cancelled() && !connecting.exception()) {
       connecting.result().transport->abort();
     }
     throw;
   }
-  const StreamReaderProtocol& protocol = *connecting.result().protocol;
-  co_return Stream{protocol.reader(), protocol.writer()};
 }
 
 auto factory(std::size_t limit) {
@@ -30,13 +34,15 @@ auto factory(std::size_t limit) {
 }  // namespace
 
 Coro<Stream> open_connection(ConnectOptions options, std::size_t limit) {
-  co_return co_await stream_of(
-      create_connection(get_running_loop(), factory(limit), std::move(options)));
+  return stream_of([options = std::move(options), limit]() mutable {
+    return create_connection(get_running_loop(), factory(limit), std::move(options));
+  });
 }
 
 Coro<Stream> open_unix_connection(UnixConnectOptions options, std::size_t limit) {
-  co_return co_await stream_of(
-      create_unix_connection(get_running_loop(), factory(limit), std::move(options)));
+  return stream_of([options = std::move(options), limit]() mutable {
+    return create_unix_connection(get_running_loop(), factory(limit), std::move(options));
+  });
 }
 
 // The name is copied at the call; nothing else happens before the coroutine is awaited.

@@ -14,7 +14,10 @@ ProtocolFactory factory(StreamHandler handler, std::size_t limit) {
   };
 }
 
-Coro<std::shared_ptr<Server>> server_of(Future<std::shared_ptr<Server>> starting) {
+/// `start` begins only once there is a frame that will end what it has begun.
+template <class Start>
+Coro<std::shared_ptr<Server>> server_of(Start start) {
+  const Future<std::shared_ptr<Server>> starting = start();
   try {
     co_await starting;
   } catch (...) {
@@ -31,14 +34,18 @@ Coro<std::shared_ptr<Server>> server_of(Future<std::shared_ptr<Server>> starting
 
 Coro<std::shared_ptr<Server>> start_server(StreamHandler handler, ListenOptions options,
                                            std::size_t limit) {
-  co_return co_await server_of(
-      create_server(get_running_loop(), factory(std::move(handler), limit), std::move(options)));
+  return server_of([handler = std::move(handler), options = std::move(options), limit]() mutable {
+    return create_server(get_running_loop(), factory(std::move(handler), limit),
+                         std::move(options));
+  });
 }
 
 Coro<std::shared_ptr<Server>> start_unix_server(StreamHandler handler, UnixListenOptions options,
                                                 std::size_t limit) {
-  co_return co_await server_of(create_unix_server(
-      get_running_loop(), factory(std::move(handler), limit), std::move(options)));
+  return server_of([handler = std::move(handler), options = std::move(options), limit]() mutable {
+    return create_unix_server(get_running_loop(), factory(std::move(handler), limit),
+                              std::move(options));
+  });
 }
 
 Coro<std::shared_ptr<Server>> start_server(StreamHandler handler, std::string_view host,

@@ -16,14 +16,18 @@ namespace {
 
 struct Failures {
   std::string_view call;
-  std::array<int, 8> errors;  // up to the first 0
+  std::array<int, 12> errors;  // up to the first 0
 };
 
 /// Not EAGAIN, which is no failure, nor what only a wrong program gets (EBADF, EFAULT, EINVAL).
 constexpr Failures kFailures[] = {
-    {"accept", {EMFILE, ECONNABORTED, ENFILE, ENOBUFS, ENOMEM, EPROTO, EPERM}},
-    {"bind", {EADDRINUSE, EADDRNOTAVAIL, EACCES, ENOMEM}},
-    {"connect", {ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EACCES}},
+    {"accept",
+     {EMFILE, ECONNABORTED, ENFILE, ENOBUFS, ENOMEM, EPROTO, EPERM, ENETDOWN, EHOSTUNREACH,
+      ETIMEDOUT}},
+    {"bind", {EADDRINUSE, EADDRNOTAVAIL, EACCES, ENOMEM, ENOBUFS}},
+    {"connect",
+     {ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EACCES, EPERM, EADDRINUSE,
+      ENOBUFS}},
     {"epoll_ctl", {ENOSPC, ENOMEM}},
     {"fcntl", {EMFILE}},
     {"getaddrinfo", {EAI_AGAIN, EAI_NONAME, EAI_FAIL, EAI_MEMORY, EAI_NODATA}},
@@ -34,14 +38,15 @@ constexpr Failures kFailures[] = {
     {"listen", {EADDRINUSE}},
     {"pipe2", {EMFILE, ENFILE}},
     {"read", {EIO, ENOMEM}},
-    {"recv", {ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENOMEM}},
-    {"recvmmsg", {ECONNREFUSED, ENOMEM, EHOSTUNREACH}},
-    {"send", {EPIPE, ECONNRESET, ENOBUFS, ENOMEM, ETIMEDOUT}},
-    {"sendmmsg", {ENOBUFS, EPERM, EMSGSIZE, ENETUNREACH, ECONNREFUSED, ENOMEM}},
-    {"sendmsg", {EPIPE, ECONNRESET, ENOBUFS, ENOMEM, ETIMEDOUT}},
+    {"recv", {ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ENOMEM, ENOBUFS}},
+    {"recvmmsg", {ECONNREFUSED, ENOMEM, EHOSTUNREACH, ENOBUFS}},
+    {"send", {EPIPE, ECONNRESET, ENOBUFS, ENOMEM, ETIMEDOUT, EHOSTUNREACH, ENETDOWN}},
+    {"sendmmsg",
+     {ENOBUFS, EPERM, EMSGSIZE, ENETUNREACH, ECONNREFUSED, ENOMEM, EACCES, EHOSTUNREACH, ENETDOWN}},
+    {"sendmsg", {EPIPE, ECONNRESET, ENOBUFS, ENOMEM, ETIMEDOUT, EHOSTUNREACH, ENETDOWN}},
     {"setsockopt", {ENOPROTOOPT, ENOBUFS, ENOMEM}},
     {"shutdown", {ENOTCONN}},
-    {"socket", {EMFILE, ENFILE, ENOBUFS, ENOMEM, EACCES}},
+    {"socket", {EMFILE, ENFILE, ENOBUFS, ENOMEM, EACCES, EAFNOSUPPORT}},
     {"splice", {ENOMEM, ECONNRESET}},
     {"writev", {EPIPE, EIO, ENOSPC}},
 };
@@ -148,15 +153,16 @@ void FaultKernel::heal() {
 }
 
 FaultKernel::Verdict FaultKernel::judge(std::string_view call, int fd, std::size_t units) {
-  const std::span<const int> errors = errors_of(call);
+  // The errors are looked up only where they are asked for: this is done for each call.
   const std::uint64_t number = calls_++;
   if (doomed_ == number) {
+    const std::span<const int> errors = errors_of(call);
     variants_ = errors.size();
     if (!errors.empty()) return note(call, fd, {.error = errors[variant_ % errors.size()]});
   }
   for (Rule& rule : rules_) {
     const Fault& fault = rule.fault;
-    if (fault.call.empty() ? errors.empty() : fault.call != call) continue;
+    if (fault.call.empty() ? errors_of(call).empty() : fault.call != call) continue;
     if (fault.fd != -1 && fault.fd != fd) continue;
     if (fault.error == 0 && units <= fault.count) continue;
     const std::uint64_t seen = rule.seen++;
@@ -165,7 +171,8 @@ FaultKernel::Verdict FaultKernel::judge(std::string_view call, int fd, std::size
     return note(call, fd, {.most = std::max<std::size_t>(fault.count, 1)});
   }
   if (storm_) {
-    if (!errors.empty() && seed_.permille(storm_->errors)) {
+    if (seed_.permille(storm_->errors)) {
+      const std::span<const int> errors = errors_of(call);
       return note(call, fd, {.error = errors[seed_.below(errors.size())]});
     }
     if (units > 1 && seed_.permille(storm_->short_counts)) {

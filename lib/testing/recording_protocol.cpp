@@ -27,10 +27,10 @@ std::string ConnectionRecord::summary() const {
 }
 
 void ConnectionRecord::record_made(std::shared_ptr<Transport> transport) {
-  const auto scope = checker_.connection_made();
-  events_.emplace_back("made");
-  if (!transport) checker_.violation("connection_made was given no transport");
   transport_ = std::move(transport);
+  const auto scope = checker_.connection_made();
+  if (!transport_) checker_.violation("connection_made was given no transport");
+  events_.emplace_back("made");  // last: there may be no memory
   if (on_made) on_made();
 }
 
@@ -51,8 +51,8 @@ bool ConnectionRecord::record_eof() {
 
 void ConnectionRecord::record_lost(std::error_code error) {
   const auto scope = checker_.connection_lost(error);
-  events_.push_back("lost:" + (error ? error.message() : std::string("ok")));
   error_ = error;
+  events_.push_back("lost:" + (error ? error.message() : std::string("ok")));
   if (on_lost) on_lost(error);
 }
 

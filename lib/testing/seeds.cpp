@@ -100,7 +100,7 @@ std::string SeedFailure::replay() const {
   for (std::size_t i = 0; i < without.size(); ++i) {
     line += (i == 0 ? " --without " : ",") + std::to_string(without[i]);
   }
-  return line;
+  return line + how;
 }
 
 std::string SeedFailure::to_string() const {

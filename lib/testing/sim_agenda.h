@@ -3,8 +3,8 @@
 #include <ferry/function.h>
 #include <ferry/kernel.h>
 
+#include <algorithm>
 #include <cstdint>
-#include <map>
 #include <utility>
 #include <vector>
 
@@ -14,35 +14,93 @@ namespace ferry::testing {
 /// entered.
 class SimAgenda {
  public:
-  using Key = std::pair<TimePoint, std::uint64_t>;
+  struct Key {
+    TimePoint when;
+    std::uint64_t number;
+    std::uint32_t slot;
+  };
 
   Key add(TimePoint when, Function<void()> what) {
-    const Key key{when, next_number_++};
-    entries_.emplace(key, std::move(what));
+    const auto slot = static_cast<std::uint32_t>(free_.empty() ? slots_.size() : free_.back());
+    if (free_.empty()) {
+      slots_.emplace_back();
+      free_.reserve(slots_.capacity());
+    } else {
+      free_.pop_back();
+    }
+    const Key key{when, ++last_number_, slot};
+    slots_[slot] = {key.number, std::move(what)};
+    push(key);
     return key;
   }
-  void remove(const Key& key) { entries_.erase(key); }
+  void remove(const Key& key) {
+    if (!stale(key)) static_cast<void>(take(key));
+    prune();
+  }
   /// Does what is due, but not what is entered meanwhile: that is for the next time.
   void run_due(TimePoint now) {
-    if (entries_.empty() || entries_.begin()->first.first > now) return;
-    std::vector<Key> due;
-    for (auto it = entries_.begin(); it != entries_.end() && it->first.first <= now; ++it) {
-      due.push_back(it->first);
-    }
-    for (const Key& key : due) {
+    if (heap_.empty() || heap_.front().when > now) return;
+    const std::uint64_t last = last_number_;
+    std::vector<Key> later;
+    while (!heap_.empty() && heap_.front().when <= now) {
+      const Key key = pop();
       // What came before may have removed it.
-      if (auto entry = entries_.extract(key)) entry.mapped()();
+      if (stale(key)) continue;
+      if (key.number > last) {
+        later.push_back(key);
+        continue;
+      }
+      take(key)();
     }
+    for (const Key& key : later) push(key);
+    prune();
   }
-  void clear() noexcept { std::exchange(entries_, {}).clear(); }
   /// When the first of it is due; TimePoint::max() if there is nothing.
-  TimePoint next() const noexcept {
-    return entries_.empty() ? TimePoint::max() : entries_.begin()->first.first;
+  TimePoint next() const noexcept { return heap_.empty() ? TimePoint::max() : heap_.front().when; }
+  void clear() noexcept {
+    heap_.clear();
+    free_.clear();
+    // What goes away may look here again.
+    std::exchange(slots_, {}).clear();
   }
 
  private:
-  std::map<Key, Function<void()>> entries_;
-  std::uint64_t next_number_ = 0;
+  struct Slot {
+    std::uint64_t number = 0;  // 0: free
+    Function<void()> what;
+  };
+
+  static bool later_than(const Key& a, const Key& b) noexcept {
+    return a.when != b.when ? a.when > b.when : a.number > b.number;
+  }
+  bool stale(const Key& key) const noexcept {
+    return key.slot >= slots_.size() || slots_[key.slot].number != key.number;
+  }
+  Function<void()> take(const Key& key) noexcept {
+    Slot& slot = slots_[key.slot];
+    slot.number = 0;
+    free_.push_back(key.slot);  // there is room for all
+    return std::move(slot.what);
+  }
+  void push(const Key& key) {
+    heap_.push_back(key);
+    std::push_heap(heap_.begin(), heap_.end(), later_than);
+  }
+  Key pop() noexcept {
+    std::pop_heap(heap_.begin(), heap_.end(), later_than);
+    const Key key = heap_.back();
+    heap_.pop_back();
+    return key;
+  }
+  /// What was removed stays in the heap until it would be first.
+  void prune() noexcept {
+    while (!heap_.empty() && stale(heap_.front())) pop();
+  }
+
+  std::vector<Key> heap_;
+  std::vector<Slot> slots_;
+  std::vector<std::uint32_t> free_;
+  std::uint64_t last_number_ = 0;
 };
 
 }  // namespace ferry::testing

@@ -15,10 +15,6 @@ IoResult done(std::size_t count = 0) {
   return {.value = static_cast<std::ptrdiff_t>(count)};
 }
 
-Address loopback_of(int family) {
-  return *Address::ip(family == AF_INET ? "127.0.0.1" : "::1", 0);
-}
-
 constexpr unsigned kSynRetries = 6;  // tcp_syn_retries, tcp(7)
 
 bool full(const SimSocket& listener) {

@@ -21,18 +21,19 @@ IoResult done(std::size_t count = 0) {
   return {.value = static_cast<std::ptrdiff_t>(count)};
 }
 
-Address loopback_of(int family) {
-  return *Address::ip(family == AF_INET ? "127.0.0.1" : "::1", 0);
-}
-
 bool is_broadcast(const Address& address) {
-  return address.host() == "255.255.255.255" || address.host() == "127.255.255.255";
+  static const Address everybody = *Address::ip("255.255.255.255", 0);
+  static const Address here = *Address::ip("127.255.255.255", 0);
+  const Address host = address.with_port(0);
+  return host == everybody || host == here;
 }
 
 bool is_multicast(const Address& address) {
-  if (address.family() == AF_INET6) return address.host().starts_with("ff");
   sockaddr_storage storage;
   address.to_sockaddr(storage);
+  if (address.family() == AF_INET6) {
+    return IN6_IS_ADDR_MULTICAST(&reinterpret_cast<sockaddr_in6&>(storage).sin6_addr);
+  }
   return address.is_ip() &&
          IN_MULTICAST(ntohl(reinterpret_cast<sockaddr_in&>(storage).sin_addr.s_addr));
 }

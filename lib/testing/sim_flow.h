@@ -33,7 +33,8 @@ struct SimFlow {
   Address from_address;
   Address to_address;
 
-  Buffer bytes;  // of all segments
+  Buffer bytes;               // of all segments
+  std::uint64_t entered = 0;  // bytes of all segments there ever were
   std::deque<Segment> segments;
   TimePoint last_due{};                 // nothing may overtake what is due then
   TimePoint free_at{};                  // when the bandwidth is free for more

@@ -95,11 +95,12 @@ std::uint64_t SimKernel::log_hash() const noexcept {
 
 void SimKernel::count(const char* name) {
   // The names are literals: to compare pointers is enough, but for those that are there twice.
-  for (auto& [known, times] : calls_) {
-    if (known == name) {
-      ++times;
-      return;
-    }
+  for (std::size_t i = 0; i < calls_.size(); ++i) {
+    if (calls_[i].first != name) continue;
+    ++calls_[i].second;
+    // What is called often moves to the front.
+    if (i > 0) std::swap(calls_[i], calls_[i - 1]);
+    return;
   }
   calls_.emplace_back(name, 1);
 }

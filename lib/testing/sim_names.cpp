@@ -3,12 +3,16 @@
 #include <netinet/in.h>
 
 #include <cerrno>
+#include <cstring>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace ferry::testing {
 namespace {
+
+bool same_host(const Address& a, const Address& b) {
+  return a.with_port(0) == b.with_port(0);
+}
 
 /// True if a connection to one address could be meant for the other socket: then both cannot have
 /// the same port.
@@ -16,7 +20,7 @@ bool overlap(const SimSocket& a, const SimSocket& b) {
   if (a.type != b.type) return false;
   const bool a_any = is_wildcard(a.local);
   const bool b_any = is_wildcard(b.local);
-  if (a.family == b.family) return a_any || b_any || a.local.host() == b.local.host();
+  if (a.family == b.family) return a_any || b_any || same_host(a.local, b.local);
   const SimSocket& six = a.family == AF_INET6 ? a : b;
   return is_wildcard(six.local) && !six.option(IPPROTO_IPV6, IPV6_V6ONLY);
 }
@@ -28,8 +32,15 @@ bool both(const SimSocket& a, const SimSocket& b, int name) {
 }  // namespace
 
 bool is_wildcard(const Address& address) {
-  const std::string host = address.host();
-  return host == "0.0.0.0" || host == "::";
+  static const Address v4 = *Address::ip("0.0.0.0", 0);
+  static const Address v6 = *Address::ip("::", 0);
+  return address.is_ip() && same_host(address, address.family() == AF_INET ? v4 : v6);
+}
+
+Address loopback_of(int family) {
+  static const Address v4 = *Address::ip("127.0.0.1", 0);
+  static const Address v6 = *Address::ip("::1", 0);
+  return family == AF_INET ? v4 : v6;
 }
 
 Address mapped_to_v6(const Address& address) {
@@ -38,12 +49,22 @@ Address mapped_to_v6(const Address& address) {
 
 SimPlace place_of(const Address& address) {
   if (address.is_unix() || is_wildcard(address)) return SimPlace::here;
-  const std::string host = address.host();
-  if (host == "::1" || host.starts_with("127.")) return SimPlace::here;
-  for (const std::string_view network : {"192.0.2.", "198.51.100.", "203.0.113.", "2001:db8:"}) {
-    if (host.starts_with(network)) return SimPlace::silence;  // RFC 5737, RFC 3849
+  if (!address.is_ip()) return SimPlace::nowhere;
+  sockaddr_storage storage;
+  address.to_sockaddr(storage);
+  if (address.family() == AF_INET) {
+    const std::uint32_t v4 = ntohl(reinterpret_cast<sockaddr_in&>(storage).sin_addr.s_addr);
+    if (v4 >> 24 == 127) return SimPlace::here;
+    for (const std::uint32_t network : {0xc0000200U, 0xc6336400U, 0xcb007100U}) {
+      if ((v4 & 0xffffff00U) == network) return SimPlace::silence;  // RFC 5737
+    }
+    return SimPlace::nowhere;
   }
-  return SimPlace::nowhere;
+  const in6_addr& v6 = reinterpret_cast<sockaddr_in6&>(storage).sin6_addr;
+  if (IN6_IS_ADDR_LOOPBACK(&v6)) return SimPlace::here;
+  constexpr unsigned char kDocumentation[] = {0x20, 0x01, 0x0d, 0xb8};  // RFC 3849
+  return std::memcmp(&v6, kDocumentation, sizeof kDocumentation) == 0 ? SimPlace::silence
+                                                                      : SimPlace::nowhere;
 }
 
 void SimNames::enter(SimSocket& socket, const Address& name) {
@@ -161,13 +182,12 @@ std::vector<SimSocket*> SimNames::datagram_sockets(std::uint16_t port) const {
 /// The closest match wins: this very address, the family's wildcard, IPv6's for IPv4.
 SimSocket* SimNames::closest(const Address& address, Function<bool(const SimSocket&)> fits) {
   std::vector<SimSocket*> matches[3];
-  const std::string host = address.host();
   const auto [first, last] = ports_.equal_range(address.port());
   for (auto it = first; it != last; ++it) {
     SimSocket& socket = *it->second;
     if (!fits(socket)) continue;
     if (socket.family == address.family()) {
-      if (socket.local.host() == host) {
+      if (same_host(socket.local, address)) {
         matches[0].push_back(&socket);
       } else if (is_wildcard(socket.local)) {
         matches[1].push_back(&socket);

@@ -19,6 +19,8 @@ enum class SimPlace {
 };
 SimPlace place_of(const Address& address);
 bool is_wildcard(const Address& address);
+/// 127.0.0.1 or ::1, with port 0.
+Address loopback_of(int family);
 /// `address`, which is IPv4, as an IPv6 socket sees it (RFC 4291, 2.5.5.2).
 Address mapped_to_v6(const Address& address);
 

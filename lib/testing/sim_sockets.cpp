@@ -24,10 +24,6 @@ Address any_address(int family) {
   return *Address::ip(family == AF_INET ? "0.0.0.0" : "::", 0);
 }
 
-Address loopback_of(int family) {
-  return *Address::ip(family == AF_INET ? "127.0.0.1" : "::1", 0);
-}
-
 }  // namespace
 
 SimSockets::SimSockets(const SimOptions& options, SimWires& wires)

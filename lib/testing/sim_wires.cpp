@@ -237,32 +237,40 @@ void SimWires::enter(SimFlow& flow, SimFlow::Segment::Kind kind, std::size_t siz
 void SimWires::send(SimFlow& flow, std::span<const BytesView> pieces, std::size_t size) {
   const SimLink& link = link_of(flow);
   const bool alone = link.pieces != SimLink::Pieces::whole;
-  const std::size_t largest = std::max<std::size_t>(link.piece_size, 1);
   std::size_t left = size;
   for (const BytesView& piece : pieces) {
     const BytesView part = piece.first(left);
     if (!part.empty()) flow.bytes.append(part);
     left -= part.size();
   }
-  for (left = size; left > 0; left -= flow.segments.back().size) {
-    std::size_t next = left;
-    switch (link.pieces) {
-      case SimLink::Pieces::whole:
-        if (link.bandwidth != 0) next = std::min(left, kPacket);
-        break;
-      case SimLink::Pieces::single:
-        next = 1;
-        break;
-      case SimLink::Pieces::random:
-        next = seed_.between(1, std::min(left, largest));
-        break;
-      case SimLink::Pieces::fixed:
-        next = std::min(left, largest);
-        break;
-    }
+  while (size > 0) {
+    const std::size_t next = piece_of(flow, link, size);
     enter(flow, SimFlow::Segment::Kind::bytes, next, alone);
+    flow.entered += next;
+    size -= next;
   }
   start(flow);
+}
+
+std::size_t SimWires::piece_of(const SimFlow& flow, const SimLink& link, std::size_t left) {
+  const std::size_t size = std::max<std::size_t>(link.piece_size, 1);
+  switch (link.pieces) {
+    case SimLink::Pieces::whole:
+      return link.bandwidth != 0 ? std::min(left, kPacket) : left;
+    case SimLink::Pieces::single:
+      return 1;
+    case SimLink::Pieces::random:
+      return seed_.between(1, std::min(left, size));
+    case SimLink::Pieces::fixed:
+      return std::min(left, size);
+    case SimLink::Pieces::boundary: {
+      // From one byte before a multiple, too, on to the one behind it.
+      const std::uint64_t multiple = ((flow.entered + 1) / size + 1) * size;
+      const auto next = static_cast<std::size_t>(multiple - 1 - flow.entered) + seed_.below(3);
+      return std::min(left, next);
+    }
+  }
+  return left;
 }
 
 void SimWires::send_fin(SimFlow& flow) {

@@ -93,6 +93,8 @@ class SimWires {
   bool blocked(const SimFlow& flow) const;
 
   void enter(SimFlow& flow, SimFlow::Segment::Kind kind, std::size_t size = 0, bool alone = false);
+  /// How many of `left` bytes make the next piece.
+  std::size_t piece_of(const SimFlow& flow, const SimLink& link, std::size_t left);
   /// After something was entered: what may arrive at once does.
   void start(SimFlow& flow);
   void schedule(SimFlow& flow);

@@ -1,5 +1,6 @@
-#include <ferry/testing/seed.h>
 #include <ferry/testing/splits.h>
+
+#include <ferry/testing/seed.h>
 
 #include <algorithm>
 #include <numeric>

@@ -10,7 +10,9 @@ using namespace std::chrono_literals;
 std::vector<ContractWorld> contract_worlds() {
   std::vector<ContractWorld> worlds;
   for (const World world : kWorlds) {
-    for (const TransportKind& kind : transport_kinds()) worlds.push_back({world, &kind});
+    for (const TransportKind& kind : transport_kinds()) {
+      if (world == World::sim || !kind.simulated) worlds.push_back({world, &kind});
+    }
   }
   return worlds;
 }

@@ -4,6 +4,7 @@
 #include "test_certificates.h"
 
 #include <ferry/server.h>
+#include <ferry/testing/memory_pair.h>
 #include <ferry/tls.h>
 #include <ferry/wraps.h>
 
@@ -188,6 +189,41 @@ class RateTlsIdleMaker final : public WrapMaker {
   std::size_t most_unpaused() const override { return limits().high - 1; }
 };
 
+/// Joined in memory; a connection to nobody is TCP's.
+class MemoryMaker : public TcpMaker {
+ public:
+  Ends connect(EventLoop& loop, Run run, std::shared_ptr<Protocol> near,
+               std::shared_ptr<Protocol> far) override {
+    const auto ends = testing::join_in_memory(loop, std::move(near), std::move(far), options());
+    run([&] { return ends.near.done() && ends.far.done(); });
+    return {ends.near.result().transport, ends.far.result().transport};
+  }
+
+ protected:
+  virtual testing::MemoryPairOptions options() { return {}; }
+};
+
+/// The same through a network that cuts what is larger than a packet.
+class MemoryPiecesMaker final : public MemoryMaker {
+ protected:
+  testing::MemoryPairOptions options() override {
+    return {.link = testing::SimLink{.pieces = testing::SimLink::Pieces::fixed}};
+  }
+};
+
+/// TLS in memory.
+class MemoryTlsMaker final : public MemoryMaker {
+ public:
+  WriteLimits limits() const override { return TlsTransport::kDefaultLimits; }
+  std::size_t most_unpaused() const override { return limits().high - 1; }
+
+ protected:
+  testing::MemoryPairOptions options() override {
+    return {.near_wrap = tls_client(client_context(), {.server_hostname = "localhost"}),
+            .far_wrap = tls_server(server_context())};
+  }
+};
+
 template <class Maker>
 std::unique_ptr<TransportMaker> make() {
   return std::make_unique<Maker>();
@@ -197,6 +233,9 @@ std::unique_ptr<TransportMaker> make() {
 
 const std::vector<TransportKind>& transport_kinds() {
   static const std::vector<TransportKind> kinds{{"Idle", make<IdleMaker>},
+                                                {"Memory", make<MemoryMaker>, true},
+                                                {"MemoryPieces", make<MemoryPiecesMaker>, true},
+                                                {"MemoryTls", make<MemoryTlsMaker>, true},
                                                 {"Rate", make<RateMaker>},
                                                 {"RateTlsIdle", make<RateTlsIdleMaker>},
                                                 {"Tcp", make<TcpMaker>},

@@ -39,6 +39,7 @@ class TransportMaker {
 struct TransportKind {
   std::string name;
   std::unique_ptr<TransportMaker> (*make)();
+  bool simulated = false;  ///< Only there.
 };
 
 /// Every kind there is.

@@ -56,6 +56,7 @@ FAULTS = [
     ("files_are_short", "bench/a.cpp", "\n" * (check.LINES_AT_MOST + 1)),
     ("nothing_knows_this_machine", "bench/a.sh", "cd /home/someone/ferry\n"),
     ("readme_shows_an_example_verbatim", "examples/echo_server.cpp", "// changed\n"),
+    ("readme_shows_an_example_verbatim", "lib/testing/README.md", "```cpp\nint other;\n```\n"),
     ("links_in_documents_exist", "lib/README.md", "[gone](gone.h)\n"),
     ("public_headers_compile_alone", "lib/net/include/ferry/b.h",
      "#pragma once\ninline std::size_t b;\n"),

@@ -44,15 +44,15 @@ plant(
     "writelines_without_flow_control",
     "asyncio 3.12 (cpython #127655, CVE-2024-12254): writelines never paused the writer",
     "lib/net/stream_write.cpp",
-    "    send_pieces(pieces);\n    check_high_water();\n",
-    "    send_pieces(pieces);\n")
+    " comes behind them.\n    check_high_water();\n",
+    " comes behind them.\n")
 
 plant(
     "writelines_after_loss",
     "asyncio 3.12 (cpython #136234): writelines did not ask whether the connection was lost",
     "lib/net/stream_write.cpp",
-    "  if (!accepts_writes()) return;\n  if (corked_) {\n    for",
-    "  if (corked_) {\n    for")
+    "  if (!accepts_writes()) return;\n  or_fail",
+    "  or_fail")
 
 plant(
     "buffer_dropped_on_eagain",
@@ -157,15 +157,15 @@ plant(
     "Netty #6173, and Asio (#1561), which does not ask for EPOLLRDHUP: a FIN in the same edge as "
     "data went unnoticed",
     "lib/net/stream_read.cpp",
-    "  read_ready(event.drain || ends_.short_reads);\n",
-    "  static_cast<void>(event);\n  read_ready(ends_.short_reads);\n")
+    "read_ready(event.drain || ends_.short_reads);",
+    "static_cast<void>(event), read_ready(ends_.short_reads);")
 
 plant(
     "rdhup_drops_unread_data",
     "Netty #3709, #4317: EPOLLRDHUP was taken for the end while bytes lay unread before it",
     "lib/net/stream_read.cpp",
-    "  read_ready(event.drain || ends_.short_reads);\n",
-    "  if (event.drain) return on_eof();\n  read_ready(ends_.short_reads);\n")
+    "read_ready(event.drain || ends_.short_reads);",
+    "event.drain ? on_eof() : read_ready(ends_.short_reads);")
 
 plant(
     "separator_across_chunks_missed",
@@ -307,8 +307,8 @@ plant(
     "asyncio before 3.11 (bpo-29406): a peer that never answered close_notify held the socket for "
     "ever",
     "lib/tls/tls_connection.cpp",
-    "  closing_ = true;\n  deadline_->set(shutdown_timeout_);\n  work();\n",
-    "  closing_ = true;\n  work();\n")
+    "  deadline_->set(shutdown_timeout_);\n  work_without_callbacks();\n",
+    "  work_without_callbacks();\n")
 
 plant(
     "handshake_timeout_not_cancelled",

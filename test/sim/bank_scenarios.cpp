@@ -1,5 +1,6 @@
 // What bugs of the bank (test/mutants) show in, and no other scenario has: timers by the hundred,
-// a long backlog, addresses that race, a program that writes to the last and beyond.
+// a long backlog, addresses that race, a program that writes to the last and beyond, a long
+// silence.
 
 #include "carrier.h"
 #include "scenarios.h"
@@ -145,7 +146,7 @@ void watch_processor(long seconds) {
 }
 
 /// A million small writes to a peer that reads nothing: what each costs does not grow with what
-/// waits. Seldom that many: once is enough to tell.
+/// waits. Not always that many.
 void backlog(Trial& trial, Carrier carrier) {
   auto lot = trial.lot();
   const auto server = serve(trial, carrier, [&trial] {
@@ -160,8 +161,8 @@ void backlog(Trial& trial, Carrier carrier) {
       connect(trial, carrier, *server, [&] { return client = trial.protocol(); });
   if (trial.done(connecting) && !client->lost()) {
     const std::string piece(16, 'x');
-    const std::size_t writes = lot.permille(40) ? 1'200'000 : lot.between(1, 2000);
-    watch_processor(1);
+    const std::size_t writes = lot.permille(400) ? 1'600'000 : lot.between(1, 2000);
+    watch_processor(2);
     std::size_t written = 0;
     for (std::size_t i = 0; i < writes && !client->transport()->is_closing(); ++i) {
       client->write(piece);
@@ -263,10 +264,13 @@ void racing_addresses(Trial& trial) {
 /// Writes, in every way there is, also after the end, which must do nothing; what comes is the
 /// beginning of what was written before the end, and all of it if nothing went wrong.
 void late_writes(Trial& trial, Carrier carrier) {
-  trial.allow_reports();  // who aborts gives the other side an error
   struct Late {
-    explicit Late(Trial& t, std::uint16_t id)
-        : lot(t.lot()), out(id), in(id), timer(t.loop(), [this] { tick(); }) {}
+    Late(Trial& t, std::uint16_t id, bool may_abort)
+        : lot(t.lot(id == 0 ? "first" : "second")),
+          out(id),
+          in(id),
+          timer(t.loop(), [this] { tick(); }),
+          abort(may_abort) {}
     Seed lot;
     testing::PatternWriter out;
     testing::PatternReader in;
@@ -274,6 +278,7 @@ void late_writes(Trial& trial, Carrier carrier) {
     std::shared_ptr<RecordingProtocol> writer;
     std::size_t left = 0;   // ticks
     std::size_t after = 0;  // ticks after the end
+    bool abort;             // it may
     bool clean = false;     // closed, and not aborted or lost
     bool ended = false;
 
@@ -286,7 +291,7 @@ void late_writes(Trial& trial, Carrier carrier) {
       write();
       if (left-- > 0) return timer.set(std::chrono::microseconds(lot.below(2000)));
       ended = true;
-      clean = lot.permille(700);
+      clean = !abort || lot.permille(700);
       clean ? writer->close() : writer->abort();
       write_beyond();
       timer.set(std::chrono::microseconds(lot.below(3000)));
@@ -306,7 +311,10 @@ void late_writes(Trial& trial, Carrier carrier) {
     }
   };
   std::vector<std::unique_ptr<Late>> all;
-  for (std::uint16_t id = 0; id < 2; ++id) all.push_back(std::make_unique<Late>(trial, id));
+  for (std::uint16_t id = 0; id < 2; ++id) {
+    // TLS tells the peer of an abort, who would have to be told why.
+    all.push_back(std::make_unique<Late>(trial, id, !encrypted(carrier)));
+  }
   const auto server = serve(trial, carrier, [&trial, &all] {
     const auto reader = trial.protocol();
     RecordingProtocol& self = *reader;
@@ -348,6 +356,38 @@ void late_writes(Trial& trial, Carrier carrier) {
   shut_down(trial, server);
 }
 
+// -- a long silence
+
+/// A connection that says nothing for longer than any limit that belongs to its beginning or its
+/// end, and then goes on.
+void long_silence(Trial& trial, Carrier carrier) {
+  const auto server = serve(trial, carrier, [&trial] {
+    const auto echo = trial.protocol();
+    RecordingProtocol& self = *echo;
+    self.on_data = [&self](BytesView data) { self.write(data); };
+    return echo;
+  });
+  if (!server) return;
+  std::shared_ptr<RecordingProtocol> client;
+  const auto connecting = connect(trial, carrier, *server, [&] {
+    client = trial.protocol();
+    RecordingProtocol& self = *client;
+    self.on_made = [&self] { self.write("ping"); };
+    return client;
+  });
+  if (trial.done(connecting)) {
+    const auto got = [&](std::size_t bytes) { return client->lost() || client->bytes() == bytes; };
+    trial.run_until([&] { return got(4); });
+    trial.run_for(3min);
+    if (!client->lost()) client->write("pong");
+    trial.run_until([&] { return got(8); });
+    if (trial.calm() && client->bytes() != 8) trial.complain("it did not outlast the silence");
+    if (!client->lost()) client->close();
+    trial.run_until([&] { return client->lost(); });
+  }
+  shut_down(trial, server);
+}
+
 }  // namespace
 
 void add_bank_scenarios(std::vector<testing::Scenario>& all) {
@@ -355,6 +395,7 @@ void add_bank_scenarios(std::vector<testing::Scenario>& all) {
   add(all, "backlog", std::span(kPlain).first(1), backlog);
   all.push_back({.name = "racing-addresses", .play = racing_addresses});
   add(all, "late-writes", kAll, late_writes);
+  add(all, "long-silence", kAll, long_silence);
 }
 
 }  // namespace ferry::test

@@ -6,6 +6,8 @@
 
 #include <chrono>
 
+#include <unistd.h>
+
 namespace ferry::test {
 
 using namespace std::chrono_literals;
@@ -105,8 +107,10 @@ std::shared_ptr<Server> serve(Trial& trial, Carrier carrier, ProtocolFactory fac
     }
     static std::uint64_t number = 0;  // a name for each, so that worlds do not meet
     UnixListenOptions local;
-    local.path = "@ferry-sim-" + std::to_string(trial.simulated() ? 0 : ++number) +
-                 std::to_string(trial.loop().stats().servers);
+    local.path =
+        "@ferry-sim-" +
+        (trial.simulated() ? "" : std::to_string(getpid()) + "-" + std::to_string(++number) + "-") +
+        std::to_string(trial.loop().stats().servers);
     local.backlog = options.backlog;
     local.start_serving = options.start_serving;
     local.max_connections = options.max_connections;

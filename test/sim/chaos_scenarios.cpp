@@ -107,9 +107,6 @@ class Side final : public testing::RecordingProtocol {
         return close_gracefully();
       case 1:
         if (!chaos_.lot.permille(300)) return;
-        if (!ending_ && transport()->get_write_buffer_size() > 0) {
-          chaos_.trial.reached("abort with a full queue");
-        }
         aborted_ = true;
         ending_ = true;
         return abort();
@@ -122,7 +119,6 @@ class Side final : public testing::RecordingProtocol {
         return resume_reading();
       case 7: {
         if (closed_ || aborted_ || lost() || !transport()->can_write_eof()) return;
-        if (writing_paused()) chaos_.trial.reached("end of writing while paused");
         ending_ = true;
         return write_eof();
       }

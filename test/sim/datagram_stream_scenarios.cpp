@@ -102,10 +102,6 @@ Coro<> one_by_one(DeskPtr desk) {
   options.local_host = "127.0.0.1";
   const DatagramStream server = co_await open_datagram_stream(std::move(options));
   desk->server = server.sockname();
-  if (desk->server.empty()) {  // getsockname failed
-    desk->trial.report("a socket without a name");
-    co_return;
-  }
   desk->trial.set_server(desk->server);
   const Task<> answering = create_task(answer_all(desk, server));
   std::vector<Task<bool>> asking;

@@ -3,17 +3,20 @@
 //     sim --seeds 20000 --rare            all scenarios in turn; every rare state must be met
 //     sim --scenario echo-tcp --seed 17   one world again
 //     sim --torture                       each call of each scenario fails once in each way
+//     sim --starve                        each allocation while the loop runs fails
 //     sim --real --storm 100 --seconds 60 on the real kernel, where a tenth of all calls fails
 //
 // A crash or a hang is a failure as any other: the seeds run in processes of their own.
 
 #include "scenarios.h"
+#include "ways.h"
 #include "worker.h"
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -33,7 +36,8 @@ using ferry::testing::Scenario;
 constexpr const char kUsage[] =
     "usage: sim [--seeds N] [--first N] [--seed N] [--scenario NAME] [--without N,N...]\n"
     "           [--jobs N] [--until-failure] [--failures N] [--rare] [--once] [--no-shrink]\n"
-    "           [--real] [--torture] [--call N,WAY] [--storm PERMILLE] [--seconds N] [--list] "
+    "           [--real] [--torture] [--call N,WAY] [--starve] [--allocation N] [--storm PERMILLE] "
+    "[--seconds N] [--list] "
     "[--times] [--tap]\n";
 
 struct Arguments {
@@ -95,13 +99,18 @@ Arguments parse(const std::vector<std::string>& words) {
     } else if (word == "--torture") {
       job.torture = true;
       job.first = 1;
+    } else if (word == "--starve") {
+      job.starve = true;
+      job.first = 1;
+    } else if (word == "--allocation") {
+      job.only_allocation = number();
     } else if (word == "--call") {
       const std::vector<std::size_t> which = numbers(value());
       job.only_call.emplace(which.at(0), which.at(1));
     } else if (word == "--storm") {
       job.storm = static_cast<unsigned>(number());
     } else if (word == "--seconds") {
-      job.seconds = number();
+      job.end = std::time(nullptr) + static_cast<std::time_t>(number());
     } else if (word == "--list") {
       arguments.list = true;
     } else if (word == "--times") {
@@ -133,6 +142,7 @@ class Worker {
 
   void start() {
     std::fflush(nullptr);
+    progress_->index = next_;
     pid_ = fork();
     if (pid_ < 0) throw std::runtime_error("fork failed");
     if (pid_ != 0) return;
@@ -159,16 +169,21 @@ class Worker {
     const std::size_t which = ferry::test::scenario_of(job_, all, index);
     std::string how = "exit code " + std::to_string(WEXITSTATUS(status));
     if (WIFSIGNALED(status)) {
-      how = WTERMSIG(status) == SIGPROF ? "it hangs" : strsignal(WTERMSIG(status));
+      how = WTERMSIG(status) == SIGPROF || WTERMSIG(status) == SIGALRM
+                ? "it hangs"
+                : strsignal(WTERMSIG(status));
     }
-    const std::string seed = std::to_string(job_.torture ? job_.first : job_.first + index);
-    std::string text = "scenario " + all[which].name + ", seed " + seed + ":\n  " + how +
-                       "\nreplay: --scenario " + all[which].name + " --seed " + seed;
+    ferry::testing::SeedFailure failure{.scenario = all[which].name,
+                                        .seed = job_.once_each() ? job_.first : job_.first + index,
+                                        .complaints = {how},
+                                        .without = job_.without};
+    failure.how = ferry::test::how_to_replay(job_);
+    if (job_.starve) failure.how += " --allocation " + std::to_string(progress_->call);
     if (job_.torture) {
-      text += " --torture --call " + std::to_string(progress_->call) + "," +
-              std::to_string(progress_->way);
+      failure.how +=
+          " --call " + std::to_string(progress_->call) + "," + std::to_string(progress_->way);
     }
-    return text;
+    return failure.to_string();
   }
   std::uint64_t failed_index() const { return next_ - stride_; }
   std::size_t failed_scenario(const std::vector<Scenario>& all) const {
@@ -269,7 +284,9 @@ std::size_t report_tap(const Arguments& arguments, const std::vector<Worker>& wo
   };
   for (std::size_t i = 0; i < all.size(); ++i) {
     const auto runs = sum(workers, [i](Progress& each) { return each.runs[i].load(); });
-    line(result.failed[i].empty(), all[i].name + ": " + std::to_string(runs) + " seeds");
+    const bool skipped = runs == 0 && result.failed[i].empty();
+    line(result.failed[i].empty(),
+         all[i].name + (skipped ? " # SKIP no seed" : ": " + std::to_string(runs) + " seeds"));
     if (!result.failed[i].empty()) std::printf("%s\n", result.failed[i].c_str());
   }
   const std::vector<const char*> names = ferry::test::rare_states();
@@ -302,7 +319,7 @@ int sim(Arguments arguments) {
     return 0;
   }
   ferry::test::scenario_of(arguments.job, all, 0);  // throws if there is no such
-  if (arguments.job.torture) arguments.job.seeds = arguments.job.only.empty() ? all.size() : 1;
+  if (arguments.job.once_each()) arguments.job.seeds = arguments.job.only.empty() ? all.size() : 1;
   const auto count = std::min<std::uint64_t>(arguments.jobs, arguments.job.seeds);
   std::vector<Worker> workers;
   for (std::uint64_t i = 0; i < count; ++i) workers.emplace_back(arguments.job, i, count);
@@ -316,7 +333,7 @@ int sim(Arguments arguments) {
   const std::size_t seldom = arguments.tap    ? report_tap(arguments, workers, all, result)
                              : arguments.rare ? report_states(workers, result.done)
                                               : 0;
-  const bool twice = arguments.job.twice && !arguments.job.real && !arguments.job.torture &&
+  const bool twice = arguments.job.twice && !arguments.job.real && !arguments.job.once_each() &&
                      arguments.job.storm == 0;
   if (arguments.times) report_times(workers, all, twice);
   const auto cpu = sum(workers, [](Progress& each) {
@@ -332,7 +349,7 @@ int sim(Arguments arguments) {
       static_cast<double>(cpu) / 1e6 /
           static_cast<double>(std::max<std::uint64_t>(result.done, 1) * (twice ? 2 : 1)),
       result.failures, seldom);
-  return result.failures == 0 && seldom == 0 ? 0 : 1;
+  return result.failures == 0 && seldom == 0 && result.done > 0 ? 0 : 1;
 }
 
 }  // namespace

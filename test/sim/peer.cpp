@@ -115,8 +115,10 @@ void Peer::pump() {
   const std::uint64_t most =
       plan_.answering ? std::min<std::uint64_t>(plan_.total, received()) : plan_.total;
   while (!over() && !writing_paused() && sent() < most && !write_timer_.active()) {
-    const auto left = static_cast<std::size_t>(most - sent());
-    write_chunk(std::min(left, stage_->lot().between(1, plan_.chunk)));
+    const std::size_t size =
+        std::min(static_cast<std::size_t>(most - sent()), stage_->lot().between(1, plan_.chunk));
+    write_chunk(size);
+    check_memory(size);
     if (plan_.gap != Duration::zero()) write_timer_.set(plan_.gap);
   }
   pumping_ = false;
@@ -140,13 +142,13 @@ void Peer::write_chunk(std::size_t size) {
   } else {
     write(bytes);
   }
-  check_memory(size);
 }
 
 void Peer::check_memory(std::size_t added) {
   const std::size_t size = transport()->get_write_buffer_size();
   const std::size_t high = transport()->get_write_buffer_limits().high;
-  if (size <= high + added + kOverhead || plan_.total == 0) return;
+  const std::size_t most = std::max(high, plan_.hard_limit);
+  if (size <= most + added + kOverhead || plan_.total == 0) return;
   stage_->trial().complain(std::to_string(size) + " bytes are buffered, above the limit of " +
                            std::to_string(high));
 }
@@ -183,7 +185,7 @@ void Peer::do_abort() {
 void Peer::do_write_eof() {
   if (over() || !transport()->can_write_eof()) return;
   stage_->watching().tell(*this, Event::write_eof);
-  sent_all_ = true;
+  sent_all_ = eof_sent_ = true;
   plan_.total = std::min<std::size_t>(plan_.total, static_cast<std::size_t>(sent()));
   write_eof();
 }
@@ -201,17 +203,19 @@ void Peer::do_resume() {
 }
 
 void Peer::do_write(std::size_t size) {
-  if (!made() || !number_ || sent_all_) return;
+  if (!made() || !number_ || eof_sent_) return;
   if (over()) {
     // It is dropped.
     stage_->watching().tell(*this, Event::write);
     return write(testing::PatternWriter(out_).next(size));
   }
+  if (sent_all_) return;
   write_chunk(size);
   plan_.total = std::max<std::size_t>(plan_.total, static_cast<std::size_t>(sent()));
 }
 
 void Peer::do_something(testing::Seed& lot) {
+  if (eof_sent_ && lot.permille(200)) return do_abort();
   switch (lot.below(10)) {
     case 0:
       return do_close();

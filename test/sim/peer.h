@@ -101,6 +101,7 @@ class Peer final : public testing::RecordingProtocol {
   Timer rest_timer_;
   std::uint64_t rested_at_ = 0;
   bool sent_all_ = false;
+  bool eof_sent_ = false;
   bool got_all_ = false;
   bool closed_ = false;
   bool aborted_ = false;

@@ -6,6 +6,7 @@ std::vector<testing::Scenario> scenarios() {
   std::vector<testing::Scenario> all;
   add_chaos_scenarios(all);
   add_bank_scenarios(all);
+  add_record_scenarios(all);
   add_echo_scenarios(all);
   add_connection_scenarios(all);
   add_stream_scenarios(all);
@@ -16,6 +17,14 @@ std::vector<testing::Scenario> scenarios() {
   add_group_scenarios(all);
   add_task_scenarios(all);
   add_race_scenarios(all);
+  add_connect_scenarios(all);
+  add_upgrade_scenarios(all);
+  add_flow_scenarios(all);
+  add_server_scenarios(all);
+  add_tls_scenarios(all);
+  add_relay_scenarios(all);
+  add_datagram_scenarios(all);
+  add_loop_scenarios(all);
   add_stream_server_scenarios(all);
   add_stream_pool_scenarios(all);
   add_datagram_stream_scenarios(all);

@@ -9,6 +9,7 @@ namespace ferry::test {
 // Each file of scenarios has one of these.
 void add_chaos_scenarios(std::vector<testing::Scenario>& all);
 void add_bank_scenarios(std::vector<testing::Scenario>& all);
+void add_record_scenarios(std::vector<testing::Scenario>& all);
 void add_echo_scenarios(std::vector<testing::Scenario>& all);
 void add_connection_scenarios(std::vector<testing::Scenario>& all);
 void add_stream_scenarios(std::vector<testing::Scenario>& all);
@@ -19,6 +20,14 @@ void add_queue_scenarios(std::vector<testing::Scenario>& all);
 void add_group_scenarios(std::vector<testing::Scenario>& all);
 void add_task_scenarios(std::vector<testing::Scenario>& all);
 void add_race_scenarios(std::vector<testing::Scenario>& all);
+void add_connect_scenarios(std::vector<testing::Scenario>& all);
+void add_upgrade_scenarios(std::vector<testing::Scenario>& all);
+void add_flow_scenarios(std::vector<testing::Scenario>& all);
+void add_server_scenarios(std::vector<testing::Scenario>& all);
+void add_tls_scenarios(std::vector<testing::Scenario>& all);
+void add_relay_scenarios(std::vector<testing::Scenario>& all);
+void add_datagram_scenarios(std::vector<testing::Scenario>& all);
+void add_loop_scenarios(std::vector<testing::Scenario>& all);
 void add_stream_server_scenarios(std::vector<testing::Scenario>& all);
 void add_stream_pool_scenarios(std::vector<testing::Scenario>& all);
 void add_datagram_stream_scenarios(std::vector<testing::Scenario>& all);

@@ -72,6 +72,11 @@ class Stage {
   void probe();
   void take_down();
   void compare();
+  /// Somebody else than the two ends of a connection was told that bytes are missing.
+  void excuse() noexcept { excused_ = true; }
+  /// What a scenario does to its connections is over: what comes now must work. `probe` says so.
+  void be_quiet() noexcept { quiet_ = true; }
+  bool quiet() const noexcept { return quiet_; }
 
  private:
   void compare_direction(const Peer& from, const Peer& to, const char* what);
@@ -85,7 +90,10 @@ class Stage {
   std::vector<std::shared_ptr<Peer>> servers_;
   std::vector<Future<Connection<>>> connecting_;
   std::uint8_t next_number_ = 0;
+  std::vector<testing::FaultGuard> guards_;
   bool probing_ = false;
+  bool quiet_ = false;
+  bool excused_ = false;
 };
 
 /// One scenario for each of the carriers.
@@ -93,7 +101,8 @@ void add_staged(std::vector<testing::Scenario>& all, const std::string& name,
                 std::span<const Carrier> carriers, void (*play)(Stage&),
                 testing::Troubles troubles = {});
 
-/// Calls `what` again and again, after times drawn by lot of up to `between`, `times` times.
+/// Calls `what` again and again, after times drawn by lot of up to `between`, `times` times, and no
+/// more once the stage is quiet.
 class Ticker {
  public:
   Ticker(Stage& stage, Duration between, std::size_t times, Function<void()> what);

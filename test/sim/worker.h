@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <ctime>
 #include <optional>
 #include <string>
 #include <utility>
@@ -28,8 +29,14 @@ struct Job {
   /// `seeds` is the number of scenarios.
   bool torture = false;
   std::optional<std::pair<std::uint64_t, std::size_t>> only_call{};  ///< Of those one: call, way.
-  unsigned storm = 0;         ///< Of a thousand calls so many fail, in place of what is drawn.
-  std::uint64_t seconds = 0;  ///< Then it is over, if not before; 0: no limit.
+  /// Each allocation that is made while the loop runs fails once, in such a world.
+  bool starve = false;
+  std::optional<std::size_t> only_allocation{};  ///< Of those one.
+  unsigned storm = 0;   ///< Of a thousand calls so many fail, in place of what is drawn.
+  std::time_t end = 0;  ///< Then it is over, if not before; 0: no limit.
+
+  /// Every scenario has its turn once.
+  bool once_each() const { return torture || starve; }
 };
 
 /// What a worker and who watches it share: in memory of both, so that it outlives a crash.

@@ -22,6 +22,7 @@ struct Account {
   std::ptrdiff_t bytes = 0;
   std::ptrdiff_t peak = 0;
   std::size_t until_failure = kNone;
+  std::size_t failures_left = 0;
   bool exempt = false;
   bool failed = false;
   int frames = 0;
@@ -32,8 +33,8 @@ thread_local constinit Account t_account;
 /// The doomed one.
 void fail() noexcept {
   Account& account = t_account;
-  account.failed = true;
-  account.until_failure = kNone;
+  account.until_failure = --account.failures_left > 0 ? 0 : kNone;
+  if (std::exchange(account.failed, true)) return;
 #ifdef FERRY_TEST_BACKTRACE
   account.frames = ::backtrace(account.stack, kFrames);
 #endif
@@ -92,8 +93,9 @@ void reset_peak_bytes() noexcept {
   t_account.peak = t_account.bytes;
 }
 
-void fail_allocation(std::size_t n) noexcept {
+void fail_allocation(std::size_t n, std::size_t times) noexcept {
   t_account.until_failure = n;
+  t_account.failures_left = times;
   t_account.failed = false;
   t_account.frames = 0;
 }

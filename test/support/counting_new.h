@@ -16,15 +16,16 @@ std::ptrdiff_t live_bytes() noexcept;
 std::ptrdiff_t peak_bytes() noexcept;
 void reset_peak_bytes() noexcept;
 
-/// Makes one allocation fail: the n-th that counts from now on, 0 being the next. It throws
-/// std::bad_alloc, or gives a null pointer where that is asked for. Replaces what was ordered
-/// before.
-void fail_allocation(std::size_t n) noexcept;
+/// Makes an allocation fail: the n-th that counts from now on, 0 being the next; and those behind
+/// it until so many `times` one has failed. It throws std::bad_alloc, or gives a null pointer where
+/// that is asked for. Replaces what was ordered before.
+void fail_allocation(std::size_t n, std::size_t times = 1) noexcept;
 /// None fails any more. `allocation_failed` and its kin keep what they know.
 void fail_no_allocation() noexcept;
 /// Whether the allocation that was ordered to fail has come and failed.
 bool allocation_failed() noexcept;
-/// Where that was: a line a call, for addr2line(1) or a reader. Empty where it is not known.
+/// Where that was, the first time: a line a call, for addr2line(1) or a reader. Empty where it is
+/// not known.
 std::string failed_allocation_stack();
 
 /// While one exists, allocations do not count for `fail_allocation`, or do: what belongs to the

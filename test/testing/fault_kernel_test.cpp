@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <set>
@@ -54,6 +55,18 @@ TEST_F(FaultKernelTest, ARuleFailsTheCallsItNamesAndNoOthers) {
   ASSERT_EQ(kernel_->injected().size(), 2u);
   EXPECT_EQ(kernel_->injected()[0].call, "send");
   EXPECT_EQ(kernel_->injected()[0].number, 1u);
+}
+
+TEST_F(FaultKernelTest, KnowsWhatItsCallsCanFailWith) {
+  for (const char* call : {"accept", "send", "sendmsg", "sendmmsg", "recv", "socket", "connect"}) {
+    const auto errors = FaultKernel::errors_of(call);
+    EXPECT_NE(std::find(errors.begin(), errors.end(), ENOBUFS), errors.end()) << call;
+    // No failures, or only a wrong program's.
+    for (const int never : {EAGAIN, EBADF, EINVAL, EFAULT, 0}) {
+      EXPECT_EQ(std::find(errors.begin(), errors.end(), never), errors.end()) << call;
+    }
+    EXPECT_EQ(std::set<int>(errors.begin(), errors.end()).size(), errors.size()) << call;
+  }
 }
 
 TEST_F(FaultKernelTest, AnObserverHearsOfEachCallAndWhatCameOfIt) {

@@ -168,9 +168,9 @@ TEST(Trial, AConnectionThatStaysIsAComplaint) {
               const Pair pair = connected(trial, [](RecordingProtocol&, Trial&) {});
               pair.server->close();
             }),
-            "a connection was not lost; reported although nothing went wrong: connection_lost: The "
-            "event loop was closed; reported although nothing went wrong: connection_lost: The "
-            "event loop was closed");
+            "a connection was not lost; 2 transports stay when all is done; "
+            "reported although nothing went wrong: connection_lost: The event loop was closed; "
+            "reported although nothing went wrong: connection_lost: The event loop was closed");
 }
 
 TEST(Trial, AReportInACalmWorldIsAComplaint) {

@@ -195,7 +195,7 @@ class Storm : private Kernel::Client {
     if (seed_.permille(cuts_)) guards_.push_back(network.cut_after(seed_.below(3000), route));
     if (seed_.permille(300) && !guards_.empty()) guards_.pop_front();
     if (seed_.permille(200)) {
-      const auto pieces = static_cast<SimLink::Pieces>(seed_.below(4));
+      const auto pieces = static_cast<SimLink::Pieces>(seed_.below(5));
       const auto latency = Duration(seed_.below(10'000'000));
       network.set_link({.latency_max = latency,
                         .bandwidth = seed_.between(100, 400) * 1000,

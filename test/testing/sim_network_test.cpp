@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 
 namespace ferry::test {
 namespace {
@@ -167,6 +168,8 @@ const Case kCases[] = {
     {"RandomNarrow", {.latency_max = 300ms, .bandwidth = 100'000, .pieces = Pieces::random}},
     {"Fixed", {.pieces = Pieces::fixed, .piece_size = 100}},
     {"FixedLate", {.latency_max = 20ms, .pieces = Pieces::fixed, .piece_size = 1}},
+    {"Boundary", {.pieces = Pieces::boundary, .piece_size = 100}},
+    {"BoundaryLate", {.latency_max = 20ms, .pieces = Pieces::boundary, .piece_size = 1}},
 };
 INSTANTIATE_TEST_SUITE_P(Links, SimNetworkOrder, ::testing::ValuesIn(kCases),
                          [](const auto& each) { return each.param.name; });
@@ -218,6 +221,31 @@ TEST_F(SimNetworkTest, AReaderIsToldOfEachPiece) {
   const Sizes random = sizes({.pieces = Pieces::random, .piece_size = 5});
   EXPECT_GE(random.size(), 2u);
   EXPECT_LE(*std::max_element(random.begin(), random.end()), 5u);
+}
+
+TEST_F(SimNetworkTest, PiecesEndAtABoundaryOrOneByteBesideIt) {
+  network().set_link({.pieces = Pieces::boundary, .piece_size = 10});
+  const std::pair<Socket, Socket> ends = stream_pair(kernel());
+  StreamReader reader(kernel(), ends.second.get());
+  std::set<std::size_t> beside;
+  std::size_t sent = 0;
+  for (int call = 0; call < 20; ++call) {
+    const std::string text = pattern(97);
+    reader.sizes.clear();
+    kernel().send(ends.first.get(), text);
+    pass(1ms);
+    std::size_t end = sent;
+    for (const std::size_t size : reader.sizes) {
+      end += size;
+      if (end == sent + text.size()) break;  // where the call's bytes end
+      EXPECT_TRUE(end % 10 == 9 || end % 10 <= 1) << end;
+      EXPECT_LE(size, 12u);
+      beside.insert(end % 10);
+    }
+    sent += text.size();
+    EXPECT_EQ(end, sent);
+  }
+  EXPECT_EQ(beside, (std::set<std::size_t>{0, 1, 9}));
 }
 
 TEST_F(SimNetworkTest, PiecesWithoutLatencyTakeNoTime) {

@@ -17,13 +17,14 @@ struct Outcome {
   std::string complaints;
 };
 
-Outcome run(const Scenario& scenario, World world, std::optional<std::size_t> failing) {
+Outcome run(const Scenario& scenario, World world, std::optional<std::size_t> failing,
+            std::size_t times = 1) {
   Outcome outcome;
   const std::ptrdiff_t before = live_allocations();
   std::vector<std::string> complaints;
-  if (failing) fail_allocation(*failing);
+  if (failing) fail_allocation(*failing, times);
   try {
-    Trial trial(world);
+    Trial trial(world, world == World::sim ? Trial::Kernels::faulty : Trial::Kernels::plain);
     trial.play(scenario);
     complaints = trial.end();
   } catch (const std::bad_alloc&) {
@@ -46,37 +47,61 @@ std::optional<std::size_t> only() {
   return number;
 }
 
-class AllocationTorture : public ::testing::TestWithParam<Scenario> {};
+class AllocationTorture : public ::testing::TestWithParam<Scenario> {
+ protected:
+  /// Plays the scenario with each allocation failing, `times` in a row.
+  void play_all(std::size_t times, World world = World::sim) {
+    const Scenario scenario = GetParam();
+    // What is made once for the process, or the thread, is there then.
+    for (int i = 0; i < 2; ++i) {
+      ASSERT_EQ(run(scenario, world, std::nullopt).complaints, "");
+    }
+    std::size_t number = only().value_or(0);
+    for (;; ++number) {
+      Outcome outcome = run(scenario, world, number, times);
+      if (!outcome.failed) break;
+      // Memory that the thread keeps for the next time is there the second time.
+      if (outcome.complaints.empty() && outcome.grown > 0) {
+        outcome = run(scenario, world, number, times);
+      }
+      if (!outcome.complaints.empty() || outcome.grown > 0) {
+        ADD_FAILURE() << "FERRY_ALLOCATION=" << number << ", " << times << " times: blocks left "
+                      << outcome.grown << outcome.complaints << "\nit failed in"
+                      << failed_allocation_stack();
+      }
+      if (only()) return;
+    }
+    if (only()) std::puts("there is no such allocation");
+    RecordProperty("allocations", static_cast<int>(number));
+    EXPECT_TRUE(only() || number > 20);
+  }
+};
 
 TEST_P(AllocationTorture, EachAllocationFailsOnce) {
-  const Scenario scenario = GetParam();
-  // What is made once for the process, or the thread, is there then.
-  for (int i = 0; i < 2; ++i) {
-    const Outcome outcome = run(scenario, World::sim, std::nullopt);
-    ASSERT_EQ(outcome.complaints, "");
-  }
-  std::size_t number = only().value_or(0);
-  for (;; ++number) {
-    Outcome outcome = run(scenario, World::sim, number);
-    if (!outcome.failed) {
-      if (only()) std::puts("there is no such allocation");
-      break;
-    }
-    // Memory that the thread keeps for the next time is there the second time.
-    if (outcome.complaints.empty() && outcome.grown > 0) {
-      outcome = run(scenario, World::sim, number);
-    }
-    if (!outcome.complaints.empty() || outcome.grown > 0) {
-      ADD_FAILURE() << "FERRY_ALLOCATION=" << number << ": blocks left " << outcome.grown
-                    << outcome.complaints << "\nit failed in" << failed_allocation_stack();
-    }
-    if (only()) break;
-  }
-  RecordProperty("allocations", static_cast<int>(number));
-  if (!only()) {
-    EXPECT_GT(number, 20u);
+  play_all(1);
+}
+
+TEST_P(AllocationTorture, SeveralInARowFail) {
+  for (const std::size_t times : {2, 3, 4, 6, 10, 20, 50}) {
+    SCOPED_TRACE(times);
+    play_all(times);
+    if (HasFailure()) return;
   }
 }
+
+class AsioAllocationTorture : public AllocationTorture {};
+
+TEST_P(AsioAllocationTorture, EachAllocationFailsOnce) {
+  play_all(1, World::asio);
+}
+
+INSTANTIATE_TEST_SUITE_P(, AsioAllocationTorture,
+                         ::testing::ValuesIn(scenarios().begin(), scenarios().end()),
+                         [](const auto& of) { return std::string(of.param.name); });
+
+INSTANTIATE_TEST_SUITE_P(OfMemory, AllocationTorture,
+                         ::testing::ValuesIn(memory_scenarios().begin(), memory_scenarios().end()),
+                         [](const auto& of) { return std::string(of.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(, AllocationTorture,
                          ::testing::ValuesIn(scenarios().begin(), scenarios().end()),

@@ -34,6 +34,9 @@ class ContractChecker {
     ContractChecker* checker_;
   };
 
+  /// What it needs in callbacks it has from the beginning: it does not fail for want of memory.
+  ContractChecker() { inside_.reserve(16); }
+
   // -- the callbacks
   Scope connection_made();
   Scope get_buffer();

@@ -42,6 +42,8 @@ struct SeedFailure {
   /// Of its disturbances, by number, those without which it fails as well.
   std::vector<std::size_t> without{};
   std::vector<Disturbance> disturbances{};  ///< The others.
+  /// More words that a program of its own needs to replay it: " --real".
+  std::string how{};
 
   /// "--scenario echo --seed 17 --without 0,3"
   std::string replay() const;

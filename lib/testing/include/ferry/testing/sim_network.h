@@ -17,10 +17,12 @@ struct SimLink {
   /// How the bytes of a stream arrive. Pieces of more modes than `whole` are told one by one: a
   /// program that reads when it is told sees each of them.
   enum class Pieces {
-    whole,   ///< What one call sent, together.
-    single,  ///< Byte by byte.
-    random,  ///< From 1 byte to `piece_size`, all sizes as likely.
-    fixed,   ///< `piece_size` bytes, the last piece of a call perhaps less.
+    whole,     ///< What one call sent, together.
+    single,    ///< Byte by byte.
+    random,    ///< From 1 byte to `piece_size`, all sizes as likely.
+    fixed,     ///< `piece_size` bytes, the last piece of a call perhaps less.
+    boundary,  ///< To a multiple of `piece_size` in the stream, or one byte less or more than that,
+               ///< as likely; the last piece of a call perhaps less. For frames of that size.
   };
 
   /// How long it takes, drawn anew for each piece and each datagram. Order is kept all the same.

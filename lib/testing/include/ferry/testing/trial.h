@@ -25,6 +25,11 @@ struct TrialOptions {
   /// What a Trial::run_until may take. In the simulation it is virtual, and costs nothing.
   Duration patience = std::chrono::hours(1);
   Duration real_patience = std::chrono::seconds(20);  ///< Of the real clock.
+  /// What the scenario itself complains of does not count: it may not work as it should, for want
+  /// of memory.
+  bool lenient = false;
+  /// Puts another kernel between the loop and the one that it would have.
+  std::unique_ptr<Kernel> (*wrap)(std::unique_ptr<Kernel>) = nullptr;
   /// More turns of the loop than this while the clock stands still are a loop that spins.
   std::uint64_t turns_at_once = 50'000;
 };
@@ -68,7 +73,7 @@ class Trial {
   bool run_for(Duration time);
   /// Runs until it is done. False if it failed, which counts as reported, or was cancelled.
   template <class T>
-  bool done(const Future<T>& future) {
+  bool done(Future<T> future) {
     if (!run_until([&future] { return future.done(); }) || future.cancelled()) return false;
     if (!future.exception()) return true;
     failed(future.exception());
@@ -104,7 +109,10 @@ class Trial {
   /// Something happened that is rare and must be met now and then; a literal.
   void reached(const char* state);
 
-  /// Closes the loop, looks whether anything is left, and gives all complaints.
+  /// What is still open at the end is meant to be: only closing the loop ends it.
+  void leaves_open() noexcept { leaves_open_ = true; }
+  /// Waits until nothing is under way any more, closes the loop, looks whether anything is left,
+  /// and gives all complaints.
   std::vector<std::string> end();
   /// After `end`. The states that were reached, each once.
   const std::vector<const char*>& states() const noexcept { return states_; }
@@ -113,7 +121,10 @@ class Trial {
 
  private:
   class Disturber;
+  void breach(std::string what);
   void check_error(const ConnectionRecord& record);
+  bool idle() const;
+  void check_idle();
   void check_nothing_left();
   bool run_simulated(Function<bool()>& condition, TimePoint limit, bool complain_if_late);
   bool run_real(Function<bool()>& condition, TimePoint limit, bool complain_if_late);
@@ -133,6 +144,7 @@ class Trial {
   std::uint64_t log_hash_ = 0;
   bool harmful_ = false;
   bool healed_ = false;
+  bool leaves_open_ = false;
   bool reports_allowed_ = false;
   bool stuck_ = false;  // given up: nothing runs any more
 };

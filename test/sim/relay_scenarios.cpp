@@ -1,0 +1,329 @@
+#include "scenarios.h"
+#include "stage.h"
+
+#include <ferry/error.h>
+#include <ferry/relay.h>
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+namespace ferry::test {
+
+namespace {
+
+using namespace std::chrono_literals;
+using testing::Seed;
+using testing::Trial;
+using Ending = Plan::Ending;
+
+/// A proxy: what connects to it is joined with a new connection to the stage's server. The clients
+/// of the stage connect to it.
+class Proxy {
+ public:
+  Proxy(Stage& stage, Carrier front, RelayOptions options)
+      : stage_(stage), front_(front), options_(options) {}
+  ~Proxy() {
+    // If it did not come to its end, the loop closes what is left without it.
+    *alive_ = false;
+  }
+
+  bool start() {
+    if (!stage_.serve()) return false;
+    server_ = serve(stage_.trial(), front_,
+                    [this, alive = alive_] { return std::make_shared<Entrance>(*this, alive); });
+    if (!server_) stage_.server()->close();
+    return server_ != nullptr;
+  }
+  void connect(std::size_t count) {
+    ConnectOptions options;
+    options.timeout = 60s;
+    for (std::size_t i = 0; i < count; ++i) {
+      connecting_.push_back(test::connect(
+          stage_.trial(), front_, *server_, [this] { return stage_.new_client(); }, options));
+    }
+  }
+  void wait(Duration limit = 5min) {
+    for (const auto& each : connecting_) stage_.trial().done(each);
+    connecting_.clear();
+    stage_.wait(limit);
+  }
+  const std::vector<Future<RelayResult>>& relays() const { return relays_; }
+  /// How many of them had something to report.
+  std::size_t failed() const { return failed_; }
+  const RelayTraffic& traffic() const { return traffic_; }
+
+  /// The end of the scenario: a new connection works, through the proxy and past it.
+  void finish() {
+    Trial& trial = stage_.trial();
+    wait();
+    trial.run_until([this] { return over(); });
+    check();
+    stage_.be_quiet();
+    trial.heal();
+    stage_.prepare = nullptr;
+    stage_.vary = [](std::uint8_t, bool client, Plan& plan) {
+      plan = {};
+      plan.total = client ? 100 : 200;
+      plan.expected = client ? 200 : 0;
+      if (client) plan.when_received = Ending::close;
+    };
+    options_ = {};
+    connect(1);
+    wait();
+    const auto& last = stage_.clients();
+    if (last.empty() || !last.back()->content() || last.back()->error()) {
+      trial.complain("a new connection does not get through although all is well again");
+    }
+    trial.run_until([this] { return over(); });
+    shut_down(trial, server_);
+    trial.run_until([this] { return over(); });
+    stage_.finish();
+  }
+
+ private:
+  /// Waits for the way on.
+  struct Entrance final : Protocol {
+    Proxy& proxy;
+    std::shared_ptr<bool> alive;
+    Entrance(Proxy& p, std::shared_ptr<bool> a) : proxy(p), alive(std::move(a)) {}
+    void connection_made(std::shared_ptr<Transport> transport) override {
+      if (*alive) proxy.join(std::move(transport));
+    }
+    void connection_lost(std::error_code error) override {
+      if (!*alive) return;
+      proxy.stage_.trial().reached("one side is lost before its relay began");
+      if (error) ++proxy.failed_;
+    }
+  };
+
+  void join(std::shared_ptr<Transport> outside) {
+    outside->pause_reading();
+    ConnectOptions options;
+    options.timeout = 30s;
+    ++open_;
+    test::connect(
+        stage_.trial(), stage_.carrier(), *stage_.server(),
+        [] { return std::make_shared<Protocol>(); }, options)
+        .add_done_callback([this, alive = alive_, outside](const Future<Connection<>>& done) {
+          if (!*alive) return;
+          --open_;
+          if (done.cancelled() || done.exception()) {
+            ++failed_;
+            stage_.trial().report("the way on is closed");
+            return outside->abort();
+          }
+          if (outside->is_closing()) return done.result().transport->abort();
+          RelayOptions counted = options_;
+          counted.traffic = &traffic_;
+          relays_.push_back(relay(outside, done.result().transport, counted));
+        });
+  }
+  bool over() const {
+    if (open_ > 0) return false;
+    for (const auto& each : relays_) {
+      if (!each.done()) return false;
+    }
+    return true;
+  }
+  void check() {
+    Trial& trial = stage_.trial();
+    std::uint64_t forth = 0;
+    std::uint64_t back = 0;
+    bool cancelled = false;
+    for (const auto& each : relays_) {
+      if (each.cancelled() || each.exception()) {
+        cancelled = true;
+        continue;
+      }
+      const RelayResult& result = each.result();
+      forth += result.a_to_b;
+      back += result.b_to_a;
+      if (!result.error) continue;
+      ++failed_;
+      trial.report("relay: " + result.error.message());
+      if (result.error.code == make_error_code(errc::timed_out)) {
+        trial.reached("a limit of a relay is over");
+      }
+    }
+    std::uint64_t sent = 0;
+    std::uint64_t received = 0;
+    for (const auto& each : stage_.clients()) {
+      if (each->made()) sent += each->sent() + 1;
+      received += each->received();
+    }
+    if (forth > sent) {
+      trial.complain("a relay carried " + std::to_string(forth) + " bytes, " +
+                     std::to_string(sent) + " were sent");
+    }
+    if (back < received && !cancelled) {
+      trial.complain("a relay carried " + std::to_string(back) + " bytes, " +
+                     std::to_string(received) + " came");
+    }
+    if (failed_ > 0) stage_.excuse();
+  }
+
+  Stage& stage_;
+  Carrier front_;
+  RelayOptions options_;
+  std::shared_ptr<Server> server_;
+  std::vector<Future<Connection<>>> connecting_;
+  std::vector<Future<RelayResult>> relays_;
+  RelayTraffic traffic_;
+  std::size_t open_ = 0;
+  std::size_t failed_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+RelayOptions drawn(Stage& stage) {
+  RelayOptions options;
+  options.splice = static_cast<Splice>(stage.lot().below(3));
+  return options;
+}
+
+/// Both ways at once through the proxy.
+template <Carrier front>
+void through(Stage& stage) {
+  Seed& lot = stage.lot();
+  const std::size_t back = lot.between(1, 10'000);
+  stage.client_plan.total = lot.between(1, 10'000);
+  stage.client_plan.chunk = lot.between(100, 5000);
+  stage.client_plan.expected = back;
+  stage.client_plan.when_received = Ending::close;
+  stage.server_plan.total = back;
+  stage.server_plan.chunk = lot.between(100, 5000);
+  stage.server_plan.high = lot.below(3000);
+  Proxy proxy(stage, front, drawn(stage));
+  if (!proxy.start()) return;
+  proxy.connect(2);
+  proxy.finish();
+}
+
+/// One direction ends long before the other.
+template <Carrier front>
+void half_closed(Stage& stage) {
+  Seed& lot = stage.lot();
+  const bool client_first = lot.permille(500);
+  Plan& first = client_first ? stage.client_plan : stage.server_plan;
+  Plan& second = client_first ? stage.server_plan : stage.client_plan;
+  first.total = lot.between(1, 3000);
+  first.when_sent = Ending::eof;
+  first.keep_open = second.keep_open = true;
+  second.total = lot.between(1, 8000);
+  second.chunk = 2000;
+  second.gap = std::chrono::microseconds(lot.below(3000));
+  second.high = lot.below(2000);
+  Proxy proxy(stage, front, drawn(stage));
+  if (!proxy.start()) return;
+  proxy.connect(3);
+  proxy.finish();
+}
+
+/// One side takes much less than the other gives: neither the proxy nor the giver may pile it up.
+template <Carrier front>
+void slow_side(Stage& stage) {
+  Seed& lot = stage.lot();
+  const std::size_t total = 70'000;
+  stage.server_plan.total = total;
+  stage.server_plan.chunk = 10'000;
+  stage.server_plan.high = 5000;
+  stage.client_plan.total = 0;
+  stage.client_plan.rest = std::chrono::microseconds(lot.between(100, 10'000));
+  stage.client_plan.rest_after = 20'000;
+  stage.client_plan.expected = total;
+  stage.client_plan.when_received = lot.permille(500) ? Ending::close : Ending::none;
+  if (stage.client_plan.when_received == Ending::none) stage.server_plan.when_sent = Ending::close;
+  Proxy proxy(stage, front, drawn(stage));
+  if (!proxy.start()) return;
+  proxy.connect(1);
+  proxy.finish();
+}
+
+/// Sides that fall silent, half-close and say no more, or take nothing: its limits end them.
+template <Carrier front>
+void limits(Stage& stage) {
+  Seed& lot = stage.lot();
+  Trial& trial = stage.trial();
+  trial.disturb();
+  RelayOptions options = drawn(stage);
+  const Duration limit = std::chrono::milliseconds(lot.between(100, 3000));
+  stage.client_plan.total = stage.server_plan.total = 300;
+  switch (lot.below(3)) {
+    case 0:
+      options.idle = limit;
+      trial.reached("a relay's sides are silent");
+      break;
+    case 1:
+      options.half_close_linger = limit;
+      stage.client_plan.when_sent = Ending::eof;
+      stage.client_plan.keep_open = stage.server_plan.keep_open = true;
+      stage.server_plan.total = 1000;
+      stage.server_plan.gap = 1h;  // a word, and no more
+      trial.reached("a relay's side is silent after the other's end");
+      break;
+    default:
+      options.drain = limit;
+      options.half_close_linger = limit;
+      stage.server_plan.total = 120'000;
+      stage.server_plan.chunk = 120'000;
+      stage.server_plan.high = 200'000;
+      stage.server_plan.when_sent = Ending::close;
+      stage.client_plan.rest = 1h;
+      stage.client_plan.rest_after = 1;
+      trial.reached("a relay's side takes nothing after the other's end");
+  }
+  Proxy proxy(stage, front, options);
+  if (!proxy.start()) return;
+  proxy.connect(2);
+  proxy.wait(1min);
+  proxy.finish();
+}
+
+/// Both ends do what they like, and some relays are cancelled.
+template <Carrier front>
+void torn(Stage& stage) {
+  Seed& lot = stage.lot();
+  Trial& trial = stage.trial();
+  trial.disturb();
+  stage.excuse();
+  stage.vary = [&lot](std::uint8_t, bool, Plan& plan) {
+    plan.total = lot.between(1, 20'000);
+    plan.chunk = 3000;
+    plan.gap = std::chrono::microseconds(lot.below(1000));
+    plan.high = lot.below(3000);
+    plan.keep_open = lot.permille(500);
+  };
+  Proxy proxy(stage, front, drawn(stage));
+  if (!proxy.start()) return;
+  proxy.connect(3);
+  Ticker ticker(stage, 3ms, 30, [&] {
+    if (lot.permille(150) && !proxy.relays().empty()) {
+      const auto& relay = proxy.relays()[lot.below(proxy.relays().size())];
+      if (relay.cancel()) trial.reached("a relay is cancelled");
+    } else if (Peer* const peer = stage.any()) {
+      peer->do_something(lot);
+    }
+  });
+  proxy.wait(10s);
+  proxy.finish();
+}
+
+}  // namespace
+
+void add_relay_scenarios(std::vector<testing::Scenario>& all) {
+  constexpr Carrier tcp[] = {Carrier::tcp};
+  constexpr Carrier local[] = {Carrier::unix_socket};
+  constexpr Carrier tls[] = {Carrier::tls};
+  add_staged(all, "relay-from-tcp-to", kPlain, through<Carrier::tcp>);
+  add_staged(all, "relay-from-tcp-to", tls, through<Carrier::tcp>);
+  add_staged(all, "relay-from-unix-to", kPlain, through<Carrier::unix_socket>);
+  add_staged(all, "relay-from-tls-to", tcp, through<Carrier::tls>);
+  add_staged(all, "relay-half-closed-from-tcp-to", kPlain, half_closed<Carrier::tcp>);
+  add_staged(all, "relay-half-closed-from-unix-to", local, half_closed<Carrier::unix_socket>);
+  add_staged(all, "relay-slow-side-from-tcp-to", kPlain, slow_side<Carrier::tcp>);
+  add_staged(all, "relay-slow-side-from-tls-to", tcp, slow_side<Carrier::tls>);
+  add_staged(all, "relay-limits-from-tcp-to", kPlain, limits<Carrier::tcp>);
+  add_staged(all, "relay-torn-from-tcp-to", kPlain, torn<Carrier::tcp>);
+}
+
+}  // namespace ferry::test

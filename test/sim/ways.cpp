@@ -1,0 +1,198 @@
+#include "ways.h"
+
+#include "counted_kernel.h"
+#include "counting_new.h"
+#include "openssl_memory.h"
+
+#include <cstdint>
+
+#include <sys/time.h>
+#include <unistd.h>
+
+namespace ferry::test {
+
+using testing::Disturbance;
+using testing::Scenario;
+using testing::SeedOutcome;
+
+namespace {
+
+constexpr int kProcessorSeconds = 30;
+constexpr unsigned kSeconds = 300;
+
+/// The library's, the scenarios' and OpenSSL's.
+std::ptrdiff_t live_blocks() {
+  return live_allocations() + live_openssl_allocations();
+}
+
+/// No scenario has business with more.
+constexpr std::ptrdiff_t kMostMemory = 32 << 20;
+
+/// Whether each run leaves more memory behind. One alone may fill a pool.
+template <class Run>
+bool leaks(Run run) {
+  for (int i = 0; i < 3; ++i) {
+    const std::ptrdiff_t blocks = live_blocks();
+    static_cast<void>(run());
+    if (live_blocks() <= blocks) return false;
+  }
+  return true;
+}
+
+/// Plays it twice. The second time, when the process has filled its pools, it must go the same way,
+/// and give back what it took.
+SeedOutcome play_and_look(Scenario& scenario, std::uint64_t seed,
+                          std::span<const std::size_t> without) {
+  const auto run = [&] { return testing::play_seed(scenario, seed, without); };
+  const SeedOutcome first = run();
+  if (!first.complaints.empty()) return first;
+  const std::ptrdiff_t blocks = live_blocks();
+  const std::ptrdiff_t bytes = live_bytes();
+  reset_peak_bytes();
+  SeedOutcome second = run();
+  const std::ptrdiff_t peak = peak_bytes() - bytes;
+  const std::ptrdiff_t results = second.states.empty() ? 0 : 1;
+  const bool more = live_blocks() > blocks + results;
+  if (!second.complaints.empty()) return second;
+  if (second.log_hash != first.log_hash) {
+    second.complaints.emplace_back("the same seed went another way the second time");
+  } else if (peak > kMostMemory) {
+    second.complaints.push_back("it held " + std::to_string(peak) + " bytes");
+  } else if (more && leaks(run)) {
+    second.complaints.emplace_back("each run leaves memory behind");
+  }
+  return second;
+}
+
+void play_in_storm(Scenario& scenario, const Job& job, std::uint64_t seed, Turn& turn) {
+  turn.failure.disturbances = {{.kind = Disturbance::Kind::errors, .count = job.storm},
+                               {.kind = Disturbance::Kind::short_counts, .count = 300}};
+  turn.outcome = testing::play_in(scenario, seed, turn.failure.disturbances);
+}
+
+/// Until the first failure among all ways in which single calls can fail.
+void torture(Scenario& scenario, const Job& job, Progress& progress, Turn& turn) {
+  const auto fails = [&](std::uint64_t call, std::size_t way) {
+    limit_time();
+    progress.call = call;
+    progress.way = way;
+    const Disturbance one{.kind = Disturbance::Kind::call, .after = call, .count = way};
+    const auto run = [&] { return testing::play_in(scenario, job.first, {one}); };
+    turn.outcome = run();
+    const std::ptrdiff_t blocks = live_blocks();
+    if (turn.outcome.complaints.empty() && !job.real) {
+      static_cast<void>(run());
+      if (live_blocks() > blocks && leaks(run)) {
+        turn.outcome.complaints.emplace_back("each run leaves memory behind");
+      }
+    }
+    if (turn.outcome.complaints.empty()) return false;
+    turn.failure.disturbances = {one};
+    turn.failure.how += " --call " + std::to_string(call) + "," + std::to_string(way);
+    return true;
+  };
+  if (job.only_call) {
+    fails(job.only_call->first, job.only_call->second);
+    return;
+  }
+  for (std::uint64_t call = 0;; ++call) {
+    for (std::size_t way = 0; way == 0 || way < turn.outcome.ways; ++way) {
+      if (fails(call, way)) return;
+    }
+    if (turn.outcome.calls <= call) return;
+  }
+}
+
+/// Until the first failure among all allocations that can fail.
+void starve(Scenario& scenario, const Job& job, Progress& progress, Turn& turn) {
+  // What a scenario makes while the loop does not run cannot be left half made, since its callbacks
+  // refer to that. Inside of those allocations count.
+  const AllocationsExempt outside;
+  scenario.options.wrap = make_counted_kernel;
+  scenario.options.lenient = true;
+  // So that the world does not count as calm: a call that is never made.
+  const Disturbance ill{.kind = Disturbance::Kind::call, .after = UINT64_MAX};
+  for (std::size_t number = job.only_allocation.value_or(0);; ++number) {
+    limit_time();
+    progress.call = number;
+    const auto run = [&] {
+      fail_allocation(number);
+      SeedOutcome outcome = testing::play_in(scenario, job.first, {ill});
+      fail_no_allocation();
+      return outcome;
+    };
+    turn.outcome = run();
+    const bool reached = allocation_failed();
+    const std::ptrdiff_t blocks = live_blocks();
+    if (turn.outcome.complaints.empty()) {
+      static_cast<void>(run());
+      if (live_blocks() > blocks && leaks(run)) {
+        turn.outcome.complaints.emplace_back("each run leaves memory behind");
+      }
+    }
+    if (!turn.outcome.complaints.empty()) {
+      turn.outcome.complaints.push_back("there was no memory at" + failed_allocation_stack());
+      turn.failure.how += " --allocation " + std::to_string(number);
+      return;
+    }
+    if (!reached || job.only_allocation) return;
+  }
+}
+
+}  // namespace
+
+void limit_time() {
+  itimerval limit{};
+  limit.it_value.tv_sec = kProcessorSeconds;
+  setitimer(ITIMER_PROF, &limit, nullptr);
+  alarm(kSeconds);
+}
+
+Turn play(Scenario& scenario, const Job& job, std::uint64_t seed, Progress& progress) {
+  limit_time();
+  Turn turn;
+  turn.failure.scenario = scenario.name;
+  turn.failure.seed = job.once_each() ? job.first : seed;
+  turn.failure.without = job.without;
+  turn.failure.how = how_to_replay(job);
+  if (job.starve) {
+    starve(scenario, job, progress, turn);
+  } else if (job.torture) {
+    torture(scenario, job, progress, turn);
+  } else if (job.storm != 0) {
+    play_in_storm(scenario, job, seed, turn);
+  } else {
+    turn.outcome = job.twice && !job.real ? play_and_look(scenario, seed, job.without)
+                                          : testing::play_seed(scenario, seed, job.without);
+    if (!turn.outcome.complaints.empty()) {
+      turn.failure.disturbances = testing::disturbances_of(scenario, seed, job.without);
+    }
+  }
+  turn.failure.complaints = turn.outcome.complaints;
+  return turn;
+}
+
+void simplify(Scenario& scenario, const Job& job, testing::SeedFailure& failure) {
+  if (!job.shrink || job.once_each() || job.storm != 0 || !job.without.empty()) return;
+  const std::uint64_t seed = failure.seed;
+  const std::string how = failure.how;
+  failure = testing::shrink(scenario, seed, std::move(failure.complaints),
+                            [&](std::span<const std::size_t> without) {
+                              limit_time();
+                              return !(job.real ? testing::play_seed(scenario, seed, without)
+                                                : play_and_look(scenario, seed, without))
+                                          .complaints.empty();
+                            });
+  failure.how = how;
+}
+
+std::string how_to_replay(const Job& job) {
+  std::string words;
+  if (job.real) words += " --real";
+  if (job.torture) words += " --torture";
+  if (job.starve) words += " --starve";
+  if (job.storm != 0) words += " --storm " + std::to_string(job.storm);
+  return words;
+}
+
+}  // namespace ferry::test

@@ -130,6 +130,17 @@ bool Trial::run_for(Duration time) {
   return !stuck_;
 }
 
+/// Which connections there are, for the complaint that they do not end.
+std::string Trial::still_open() const {
+  std::string text;
+  for (const auto& [owner, record] : records_) {
+    if (record->made() && !record->lost()) {
+      text += (text.empty() ? "; still open: " : ", ") + record->summary();
+    }
+  }
+  return text;
+}
+
 bool Trial::run_simulated(Function<bool()>& condition, TimePoint limit, bool complain_if_late) {
   bool met = false;
   TimePoint moment = sim_->now();
@@ -162,7 +173,7 @@ bool Trial::run_simulated(Function<bool()>& condition, TimePoint limit, bool com
   while (!met && !late && !stuck_) loop_->run_forever();
   if (late && complain_if_late && !met) {
     stuck_ = true;
-    breach("it comes to no end");
+    breach("it comes to no end" + still_open());
   }
   return met;
 }
@@ -180,7 +191,7 @@ bool Trial::run_real(Function<bool()>& condition, TimePoint limit, bool complain
   while (!met && !late) loop_->run_forever();
   if (late && complain_if_late && !met) {
     stuck_ = true;
-    breach("it comes to no end");
+    breach("it comes to no end" + still_open());
   }
   return met;
 }

@@ -93,7 +93,8 @@ void Stage::connect(std::size_t count, ConnectOptions options) {
 }
 
 void Stage::wait(Duration limit) {
-  for (const auto& each : connecting_) trial_.done(each);
+  // Meanwhile there may be more of them.
+  for (std::size_t i = 0; i < connecting_.size(); ++i) trial_.done(connecting_[i]);
   connecting_.clear();
   bool late = false;
   Timer timer(loop(), [&late] { late = true; });

@@ -123,6 +123,7 @@ class Trial {
   class Disturber;
   void breach(std::string what);
   void check_error(const ConnectionRecord& record);
+  std::string still_open() const;
   bool idle() const;
   void check_idle();
   void check_nothing_left();

@@ -102,8 +102,11 @@ void Stage::wait(Duration limit) {
   trial_.run_until([&] { return late || trial_.all_lost(); });
   if (trial_.all_lost()) return;
   if (trial_.calm()) trial_.complain("connections come to no end");
-  abort_all();
-  trial_.run_until([&] { return trial_.all_lost(); });
+  // Those that come meanwhile, too.
+  trial_.run_until([&] {
+    abort_all();
+    return trial_.all_lost();
+  });
 }
 
 void Stage::abort_all() {

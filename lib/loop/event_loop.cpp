@@ -253,90 +253,12 @@ void EventLoop::arm_timer(TimePoint when) {
   LoopState& s = *state_;
   if (when >= s.timer_armed) return;
   s.timer_armed = std::min(when, kernel_->now() + kLongestWait);
-  kernel_->set_timer(s.timer_armed);
-}
-
-/// Takes over what other threads posted; their order among themselves is kept.
-void EventLoop::collect_mail() {
-  LoopState& s = *state_;
-  if (!s.mailbox->needs(MailboxState::mail)) return;
-  // What there was no memory for last time comes first.
-  if (s.mail.empty()) {
-    const std::lock_guard lock(s.mailbox->mutex);
-    s.mail.swap(s.mailbox->letters);
-    s.mailbox->attention &= ~unsigned{MailboxState::mail};
-  }
-  struct Taken {
-    LoopState& s;
-    std::vector<MailboxState::Letter> letters{};
-    std::size_t count = 0;
-    explicit Taken(LoopState& state) : s(state) { letters.swap(s.mail); }
-    ~Taken() {
-      const auto begin = letters.begin();
-      letters.erase(begin, begin + static_cast<std::ptrdiff_t>(count));
-      if (letters.empty()) return;
-      s.mail = std::move(letters);
-      s.mailbox->attention |= MailboxState::mail;
-    }
-  } taken(s);
-  if (!taken.letters.empty()) request_drain();
-  for (MailboxState::Letter& letter : taken.letters) {
-    ready_.push(letter.where).callback = std::move(letter.callback);
-    ++taken.count;
-  }
-}
-
-void EventLoop::exit_soon(LoopExit exit) noexcept {
   try {
-    call_soon([exit] { throw LoopExit(exit); });
-  } catch (...) {
-    state_->overdue_exit = exit;
+    kernel_->set_timer(s.timer_armed);
+  } catch (const std::bad_alloc&) {
+    s.timer_armed = TimePoint::max();
     note_overdue();
   }
-}
-
-void EventLoop::note_overdue() noexcept {
-  state_->overdue = true;
-  request_drain();
-}
-
-/// Calls what could not be put into the ready queue.
-void EventLoop::run_overdue() {
-  LoopState& s = *state_;
-  struct Again {
-    LoopState& s;
-    bool done = false;
-    explicit Again(LoopState& state) : s(state) { s.overdue = false; }
-    ~Again() {
-      if (!done) s.overdue = true;  // a LoopExit passes
-    }
-  } again(s);
-  for (int number = 1; s.overdue_signals != 0; ++number) {
-    const std::uint64_t bit = std::uint64_t{1} << (number - 1);
-    if (!(s.overdue_signals & bit)) continue;
-    s.overdue_signals &= ~bit;
-    run_callback([&] { run_signal_handler(number); });
-  }
-  // Each call may change the lists: so from the beginning, after each.
-  const auto first_overdue = [](auto* each) {
-    while (each && !each->overdue_) each = each->next_;
-    return each;
-  };
-  while (LoopResource* const resource = first_overdue(s.resources)) {
-    resource->overdue_ = false;
-    resource->on_overdue();
-  }
-  while (FutureState* const future = first_overdue(s.futures)) {
-    future->overdue_ = false;
-    struct Release {  // what was held for this
-      FutureState& state;
-      ~Release() { state.release(); }
-    } release{*future};
-    future->run_callbacks();
-  }
-  if (extension_) extension_->on_overdue();
-  again.done = true;
-  if (const auto exit = std::exchange(s.overdue_exit, {})) throw LoopExit(*exit);
 }
 
 // -- what the kernel calls

@@ -82,6 +82,9 @@ std::shared_ptr<ChildProcess> ChildProcess::start(EventLoop& loop, ChildStart st
   if (!child->protocol_) throw std::logic_error("the protocol factory gave no protocol");
   try {
     child->connect_pipes(std::move(ends));
+    loop.call_soon([child, made = std::move(start.made)]() mutable {
+      child->make_connection(std::move(made));
+    });
   } catch (...) {
     child->protocol_.reset();
     child->close();
@@ -89,8 +92,6 @@ std::shared_ptr<ChildProcess> ChildProcess::start(EventLoop& loop, ChildStart st
   }
   child->watch_->arm(Direction::read, FdWatch::Arm::if_ready);
   child->self_ = child;
-  loop.call_soon(
-      [child, made = std::move(start.made)]() mutable { child->make_connection(std::move(made)); });
   return child;
 }
 
@@ -169,15 +170,16 @@ void ChildProcess::call(const char* name, Callback&& callback) {
   try {
     callback(*protocol);
   } catch (const LoopExit& exit) {
-    loop().call_soon([exit] { throw exit; });
+    loop().exit_soon(exit);
   } catch (...) {
     ExceptionContext context;
-    context.message = std::string("SubprocessProtocol.") + name + "() failed";
+    context.message =
+        report_text([name] { return std::string("SubprocessProtocol.") + name + "() failed"; });
     context.exception = std::current_exception();
     try {
       loop().call_exception_handler(context);
     } catch (const LoopExit& exit) {
-      loop().call_soon([exit] { throw exit; });
+      loop().exit_soon(exit);
     }
   }
 }
@@ -198,8 +200,10 @@ void ChildProcess::on_readable(FdWatch::ReadEvent) {
   const IoResult reaped = loop().kernel().reap(process_.get(), false, status);
   if (reaped.would_block()) return watch_->arm(Direction::read, FdWatch::Arm::if_ready);
   if (!reaped.ok()) {
-    loop().log(LogLevel::warning, "the exit status of process " + std::to_string(pid_) +
-                                      " is not known: somebody else has taken it");
+    loop().log(LogLevel::warning, report_text([this] {
+                 return "the exit status of process " + std::to_string(pid_) +
+                        " is not known: somebody else has taken it";
+               }));
     status = kUnknownStatus;
   }
   watch_.reset();
@@ -224,7 +228,11 @@ void ChildProcess::exited(int status) {
 void ChildProcess::finish_if_ended() {
   if (finishing_ || !returncode_ || open_pipes_ > 0) return;
   finishing_ = true;
-  loop().call_soon([child = self_] { child->finish({}); });
+  call_without_fail([child = self_] { child->finish({}); });
+}
+
+void ChildProcess::on_overdue() {
+  if (finishing_) finish({});
 }
 
 void ChildProcess::finish(std::error_code error) {

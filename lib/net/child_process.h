@@ -47,6 +47,7 @@ class ChildProcess final : public SubprocessTransport,
   class Pipe;  // the protocol of one of the pipes
 
   void on_loop_close() override;
+  void on_overdue() override;
   void on_readable(FdWatch::ReadEvent) override;
   void on_writable() override {}
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -24,7 +25,11 @@ void FileSender::start(std::shared_ptr<Transport> transport, StreamTransport* pl
     if (!alive) return;
     alive->finish(make_error_code(errc::cancelled));
     // No callback from inside `cancel`.
-    alive->transport_->loop().call_soon([alive] { alive->restore(); });
+    try {
+      alive->transport_->loop().call_soon([alive] { alive->restore(); });
+    } catch (const std::bad_alloc&) {
+      alive->restore();  // better so than never
+    }
   });
   transport->set_protocol(sender);
   sender->read();

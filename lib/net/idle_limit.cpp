@@ -30,7 +30,7 @@ class IdleLimit final : public PassThrough {
     return PassThrough::eof_received();
   }
   void connection_lost(std::error_code error) override {
-    timer_->cancel();
+    if (timer_) timer_->cancel();  // else connection_made had no memory for it
     PassThrough::connection_lost(error);
   }
   void pause_writing() override {

@@ -1,5 +1,6 @@
 #include <ferry/pass_through.h>
 
+#include <new>
 #include <utility>
 
 namespace ferry {
@@ -39,12 +40,19 @@ void PassThrough::connection_lost(std::error_code error) {
   const auto self = shared_from_this();
   lost_ = true;
   if (slot_.made()) {
-    slot_.connection_lost(*this, error_ ? error_->code : error);
+    slot_.connection_lost(*this, error_ || forgot_error_ ? this->error().code : error);
   } else if (below_ && error != errc::loop_closed) {
-    const Error& known = this->error();
-    tell_failure(std::make_exception_ptr(IoError(
-        known ? known
-              : Error{std::make_error_code(std::errc::connection_aborted), "wrap", peername()})));
+    std::exception_ptr failure;
+    try {
+      Error known = this->error();
+      if (!known) {
+        known = {std::make_error_code(std::errc::connection_aborted), "wrap", peername()};
+      }
+      failure = std::make_exception_ptr(IoError(std::move(known)));
+    } catch (const std::bad_alloc&) {
+      failure = std::current_exception();
+    }
+    tell_failure(std::move(failure));
   }
   slot_.drop();
 }
@@ -119,7 +127,11 @@ void PassThrough::abort() {
 
 void PassThrough::fail(std::error_code code, const char* operation) {
   if (lost_ || aborted()) return;
-  if (!below_->error()) error_ = std::make_unique<Error>(Error{code, operation, peername()});
+  try {
+    if (!below_->error()) error_ = std::make_unique<Error>(Error{code, operation, peername()});
+  } catch (const std::bad_alloc&) {
+    forgot_error_ = true;
+  }
   below_->abort();
 }
 
@@ -131,7 +143,9 @@ void PassThrough::set_protocol(std::shared_ptr<Protocol> protocol) {
 
 const Error& PassThrough::error() const noexcept {
   static const Error none;
+  static const Error no_memory{std::make_error_code(std::errc::not_enough_memory), "", {}};
   if (error_) return *error_;
+  if (forgot_error_) return no_memory;
   return below_ ? below_->error() : none;
 }
 

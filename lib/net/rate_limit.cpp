@@ -7,6 +7,7 @@
 #include <ferry/pass_through.h>
 
 #include <algorithm>
+#include <new>
 #include <optional>
 #include <stdexcept>
 
@@ -262,7 +263,11 @@ void RateLimit::write(BytesView data) {
   const std::size_t sent = corked_ || !backlog_.empty() ? 0 : send(data);
   if (over()) return;
   if (sent < data.size()) {
-    backlog_.append(data.drop(sent));
+    try {
+      backlog_.append(data.drop(sent));
+    } catch (const std::bad_alloc&) {
+      return fail(std::make_error_code(std::errc::not_enough_memory), "write");
+    }
     if (corked_ && backlog_.size() > std::min(kGatherLimit, flow_.limits().high)) flush();
   }
   check_high_water();

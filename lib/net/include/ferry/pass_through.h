@@ -71,7 +71,7 @@ class PassThrough : public TransportLayer<Transport>,
   /// connection_lost has come.
   bool lost() const noexcept { return lost_; }
   /// The program has called abort, or `fail` has been called.
-  bool aborted() const noexcept { return aborted_ || error_; }
+  bool aborted() const noexcept { return aborted_ || error_ || forgot_error_; }
   /// Ends the connection: aborts below; connection_lost will have `code`, and error() the
   /// operation, a literal, too.
   void fail(std::error_code code, const char* operation);
@@ -108,7 +108,8 @@ class PassThrough : public TransportLayer<Transport>,
   std::unique_ptr<Error> error_;
   bool lost_ = false;
   bool aborted_ = false;
-  std::byte spare_{};  // lent where there is nothing else
+  bool forgot_error_ = false;  // there was no memory for it
+  std::byte spare_{};          // lent where there is nothing else
 };
 
 }  // namespace ferry

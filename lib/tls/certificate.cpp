@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstring>
+#include <new>
 #include <utility>
 
 namespace ferry {
@@ -21,7 +22,7 @@ using NamesPtr = OpensslPtr<GENERAL_NAMES, &GENERAL_NAMES_free>;
 template <class Print>
 std::string printed(Print print) {
   const BioPtr bio(BIO_new(BIO_s_mem()));
-  if (!bio) return {};
+  if (!bio) throw std::bad_alloc();
   print(bio.get());
   char* text = nullptr;
   const long size = BIO_get_mem_data(bio.get(), &text);

@@ -42,7 +42,7 @@ long control(BIO*, int command, long, void*) {
 
 BioMethodPtr make_method() {
   BioMethodPtr method(BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "ferry"));
-  if (!method) return nullptr;
+  if (!method) throw std::bad_alloc();  // the next one tries again
   BIO_meth_set_read(method.get(), read);
   BIO_meth_set_write(method.get(), write);
   BIO_meth_set_ctrl(method.get(), control);
@@ -53,7 +53,7 @@ BioMethodPtr make_method() {
 
 BIO* make_engine_bio(TlsEngine& engine) {
   static const BioMethodPtr method = make_method();
-  BIO* const bio = method ? BIO_new(method.get()) : nullptr;
+  BIO* const bio = BIO_new(method.get());
   if (bio) {
     BIO_set_data(bio, &engine);
     BIO_set_init(bio, 1);

@@ -33,7 +33,8 @@ int choose_certificate(SSL* ssl, int*, void*) {
   const char* const name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   if (!name) return SSL_TLSEXT_ERR_NOACK;
   try {
-    if (SSL_CTX* context = TlsEngine::of(ssl).state().find(name)) SSL_set_SSL_CTX(ssl, context);
+    SSL_CTX* const context = TlsEngine::of(ssl).state().find(name);
+    if (context && !SSL_set_SSL_CTX(ssl, context)) return SSL_TLSEXT_ERR_ALERT_FATAL;
   } catch (...) {  // no exception may pass through OpenSSL
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }

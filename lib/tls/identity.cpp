@@ -125,7 +125,9 @@ void announce_trust(SSL_CTX* context, const TlsTrust& trust) {
   for (const bool pem : {false, true}) {
     if ((pem ? trust.ca_pem : trust.ca_file).empty()) continue;
     const Source source = open_source(pem ? trust.ca_pem : none, trust.ca_file, "CA");
-    while (const X509Ptr ca = next_certificate(source)) SSL_CTX_add_client_CA(context, ca.get());
+    while (const X509Ptr ca = next_certificate(source)) {
+      if (SSL_CTX_add_client_CA(context, ca.get()) != 1) throw_openssl_error(source.name);
+    }
   }
 }
 

@@ -103,6 +103,7 @@ std::error_code take_openssl_error() noexcept {
   if (code == 0) return tls_code(tls_errc::protocol_error);
   if (ERR_SYSTEM_ERROR(code)) return {ERR_GET_REASON(code), std::system_category()};
   const int reason = ERR_GET_REASON(code);
+  if (reason == ERR_R_MALLOC_FAILURE) return std::make_error_code(std::errc::not_enough_memory);
   if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason >= SSL_AD_REASON_OFFSET &&
       reason < SSL_AD_REASON_OFFSET + 256) {
     return {kAlertBase + reason - SSL_AD_REASON_OFFSET, tls_category()};

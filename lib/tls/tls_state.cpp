@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <new>
 #include <stdexcept>
 
 namespace ferry {
@@ -131,9 +132,11 @@ std::shared_ptr<const TlsState> make_client_state(const TlsClientOptions& option
   if (options.verify) use_trust(c, options.trust);
   SSL_CTX_set_verify(c, options.verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
   if (!options.identity.empty()) use_identity(c, options.identity);
-  if (!state->alpn.empty()) {
-    SSL_CTX_set_alpn_protos(c, reinterpret_cast<const unsigned char*>(state->alpn.data()),
-                            static_cast<unsigned>(state->alpn.size()));
+  // 0 is its success.
+  if (!state->alpn.empty() &&
+      SSL_CTX_set_alpn_protos(c, reinterpret_cast<const unsigned char*>(state->alpn.data()),
+                              static_cast<unsigned>(state->alpn.size())) != 0) {
+    throw std::bad_alloc();
   }
   if (options.session_cache > 0) {
     state->sessions = std::make_unique<SessionCache>(options.session_cache);

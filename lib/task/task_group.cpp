@@ -1,5 +1,7 @@
 #include <ferry/task_group.h>
 
+#include <new>
+
 namespace ferry {
 
 class TaskGroup::AllEnded final : public WaitNode {
@@ -49,8 +51,16 @@ void TaskGroup::check_open() const {
 }
 
 void TaskGroup::add(const AnyFuture& task) {
-  const auto place = tasks_.insert(tasks_.end(), task);
-  task.state()->add_done_callback([this, place](FutureState&) { task_done(place); });
+  auto place = tasks_.end();
+  try {
+    place = tasks_.insert(tasks_.end(), task);
+    task.state()->add_done_callback([this, place](FutureState&) { task_done(place); });
+  } catch (const std::bad_alloc&) {
+    // The caller hears of no task, so there must be none.
+    if (place != tasks_.end()) tasks_.erase(place);
+    task.cancel();
+    throw;
+  }
   // An eager first step may have cancelled the group already.
   if (cancelling_) task.cancel();
 }
@@ -89,7 +99,8 @@ void TaskGroup::cancel_parent() {
 
 void TaskGroup::cancel_tasks() {
   cancelling_ = true;
-  for (const AnyFuture& task : std::list<AnyFuture>(tasks_)) task.cancel();
+  // It stays as it is meanwhile: who is cancelled leaves it from the loop.
+  for (const AnyFuture& task : tasks_) task.cancel();
 }
 
 void TaskGroup::cancel() {
@@ -110,7 +121,11 @@ void TaskGroup::task_done(std::list<AnyFuture>::iterator place) {
   if (is_exit(failure)) {
     if (!exit_) exit_ = failure;
   } else {
-    errors_.push_back(failure);
+    try {
+      errors_.push_back(failure);
+    } catch (const std::bad_alloc&) {
+      unlisted_ = failure;
+    }
   }
   if (cancelling_) return;
   cancel_tasks();
@@ -145,6 +160,7 @@ Coro<> TaskGroup::leave(std::exception_ptr failure) {
   }
   TaskCore& parent = *parent_;
   exit();
+  if (unlisted_) errors_.push_back(std::exchange(unlisted_, nullptr));
   if (failure && !is_cancellation(failure) && !is_exit(failure)) errors_.push_back(failure);
   if (exit_) {
     for (const std::exception_ptr& error : std::exchange(errors_, {})) {

@@ -103,8 +103,9 @@ class TaskGroup {
   TaskGroup* outer_ = nullptr;  // of the same task
   std::list<AnyFuture> tasks_;  // not ended
   std::vector<std::exception_ptr> errors_;
-  std::exception_ptr exit_;  // a LoopExit
-  WaitList waiters_;         // the parent, while it waits for the rest
+  std::exception_ptr unlisted_;  // one more, for which there was no memory
+  std::exception_ptr exit_;      // a LoopExit
+  WaitList waiters_;             // the parent, while it waits for the rest
   bool entered_ = false;
   bool leaving_ = false;
   bool cancelling_ = false;        // tasks have been told to stop

@@ -15,15 +15,16 @@ Coro<Stream> stream_of(Connect connect) {
   const Future<Connection<StreamReaderProtocol>> connecting = connect();
   try {
     co_await connecting;
+    const StreamReaderProtocol& protocol = *connecting.result().protocol;
+    co_return Stream{protocol.reader(), protocol.writer()};
   } catch (...) {
-    // Cancelled in the very turn in which it succeeded: nobody else would close it.
+    // Cancelled in the very turn in which it succeeded, or no memory for the stream: nobody else
+    // would close it.
     if (connecting.done() && !connecting.cancelled() && !connecting.exception()) {
       connecting.result().transport->abort();
     }
     throw;
   }
-  const StreamReaderProtocol& protocol = *connecting.result().protocol;
-  co_return Stream{protocol.reader(), protocol.writer()};
 }
 
 auto factory(std::size_t limit) {

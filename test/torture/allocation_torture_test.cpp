@@ -24,7 +24,7 @@ Outcome run(const Scenario& scenario, World world, std::optional<std::size_t> fa
   std::vector<std::string> complaints;
   if (failing) fail_allocation(*failing, times);
   try {
-    Trial trial(world);
+    Trial trial(world, world == World::sim ? Trial::Kernels::faulty : Trial::Kernels::plain);
     trial.play(scenario);
     complaints = trial.end();
   } catch (const std::bad_alloc&) {
@@ -50,19 +50,19 @@ std::optional<std::size_t> only() {
 class AllocationTorture : public ::testing::TestWithParam<Scenario> {
  protected:
   /// Plays the scenario with each allocation failing, `times` in a row.
-  void play_all(std::size_t times) {
+  void play_all(std::size_t times, World world = World::sim) {
     const Scenario scenario = GetParam();
     // What is made once for the process, or the thread, is there then.
     for (int i = 0; i < 2; ++i) {
-      ASSERT_EQ(run(scenario, World::sim, std::nullopt).complaints, "");
+      ASSERT_EQ(run(scenario, world, std::nullopt).complaints, "");
     }
     std::size_t number = only().value_or(0);
     for (;; ++number) {
-      Outcome outcome = run(scenario, World::sim, number, times);
+      Outcome outcome = run(scenario, world, number, times);
       if (!outcome.failed) break;
       // Memory that the thread keeps for the next time is there the second time.
       if (outcome.complaints.empty() && outcome.grown > 0) {
-        outcome = run(scenario, World::sim, number, times);
+        outcome = run(scenario, world, number, times);
       }
       if (!outcome.complaints.empty() || outcome.grown > 0) {
         ADD_FAILURE() << "FERRY_ALLOCATION=" << number << ", " << times << " times: blocks left "
@@ -88,6 +88,20 @@ TEST_P(AllocationTorture, SeveralInARowFail) {
     if (HasFailure()) return;
   }
 }
+
+class AsioAllocationTorture : public AllocationTorture {};
+
+TEST_P(AsioAllocationTorture, EachAllocationFailsOnce) {
+  play_all(1, World::asio);
+}
+
+INSTANTIATE_TEST_SUITE_P(, AsioAllocationTorture,
+                         ::testing::ValuesIn(scenarios().begin(), scenarios().end()),
+                         [](const auto& of) { return std::string(of.param.name); });
+
+INSTANTIATE_TEST_SUITE_P(OfMemory, AllocationTorture,
+                         ::testing::ValuesIn(memory_scenarios().begin(), memory_scenarios().end()),
+                         [](const auto& of) { return std::string(of.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(, AllocationTorture,
                          ::testing::ValuesIn(scenarios().begin(), scenarios().end()),

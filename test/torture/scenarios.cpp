@@ -131,8 +131,10 @@ TlsOptions short_limits(Trial& trial) {
 void tls(Trial& trial) {
   TlsOptions client = short_limits(trial);
   client.server_hostname = "localhost";
-  echo_over(trial, tls_server(server_context(), short_limits(trial)),
-            tls_client(client_context(), std::move(client)));
+  ProtocolWrap server_wrap = tls_server(server_context(), short_limits(trial));
+  ProtocolWrap client_wrap = tls_client(client_context(), std::move(client));
+  trial.begin();
+  echo_over(trial, std::move(server_wrap), std::move(client_wrap));
 }
 
 void unix_socket(Trial& trial) {

@@ -2,6 +2,7 @@
 
 #include "counted_kernel.h"
 #include "counted_transport.h"
+#include "openssl_memory.h"
 
 #include <algorithm>
 #include <chrono>
@@ -13,6 +14,10 @@ namespace ferry::test {
 using namespace std::chrono_literals;
 
 namespace {
+
+bool memory_failed() {
+  return allocation_failed() || openssl_allocation_failed();
+}
 
 /// What it writes down is the test's own; what its hooks ask of the transport is not.
 class TrialProtocol final : public testing::RecordingProtocol {
@@ -55,19 +60,26 @@ const std::string& question(std::size_t size) {
   return found != all.end() ? found->second : all.emplace(size, pattern(size)).first->second;
 }
 
-Trial::Trial(World world) : descriptors_before_(exempt([] { return open_descriptors(); })) {
+Trial::Trial(World world, Kernels kernels)
+    : descriptors_before_(exempt([] { return open_descriptors(); })) {
   const AllocationsExempt guard;
-  auto inner = make_kernel(world);
-  sim_ = dynamic_cast<testing::SimKernel*>(inner.get());
-  auto faulty = std::make_unique<testing::FaultKernel>(std::move(inner));
-  faults_ = faulty.get();
-  std::unique_ptr<Kernel> kernel = std::move(faulty);
+  std::unique_ptr<Kernel> kernel =
+      world == World::sim ? make_kernel(world) : counted([&] { return make_kernel(world); });
+  sim_ = dynamic_cast<testing::SimKernel*>(kernel.get());
+  if (kernels == Kernels::faulty) {
+    auto faulty = std::make_unique<testing::FaultKernel>(std::move(kernel));
+    faults_ = faulty.get();
+    kernel = std::move(faulty);
+  } else {
+    no_faults_ = std::make_unique<testing::FaultKernel>(testing::make_sim_kernel());
+    faults_ = no_faults_.get();
+  }
   if (sim_) kernel = make_counted_kernel(std::move(kernel));
   loop_ = counted([&] { return std::make_unique<EventLoop>(std::move(kernel)); });
   loop_->set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
     const AllocationsExempt inner_guard;
     report(context.to_string());
-    if (faults_->injected().empty() && !allocation_failed()) {
+    if (faults_->injected().empty() && !memory_failed()) {
       complain("without a fault: " + context.to_string());
     }
   });
@@ -118,7 +130,7 @@ bool Trial::all_lost() const {
 }
 
 bool Trial::once_more() {
-  if (well_from_ || !allocation_failed()) return false;
+  if (well_from_ || !memory_failed()) return false;
   fail_no_allocation();  // if more were to come
   well_from_ = protocols_.size();
   return true;

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace ferry::test {
@@ -23,6 +24,8 @@ struct Scenario {
   void (*play)(Trial&);
 };
 std::span<const Scenario> scenarios();
+/// More of them, for allocations that fail; the simulation's only.
+std::span<const Scenario> memory_scenarios();
 
 /// One run of a scenario on a kernel whose calls may be made to fail, and what was wrong with it.
 /// Whatever fails: every callback keeps the contract, what does not arrive whole is reported
@@ -32,7 +35,10 @@ std::span<const Scenario> scenarios();
 /// protocols, and in the simulation those of the kernel.
 class Trial {
  public:
-  explicit Trial(World world);
+  enum class Kernels { faulty, plain };
+  /// `plain`: no call is made to fail, and nothing stands between the loop and the kernel that
+  /// ships.
+  explicit Trial(World world, Kernels kernels = Kernels::faulty);
   ~Trial();
 
   EventLoop& loop() { return *loop_; }
@@ -62,6 +68,11 @@ class Trial {
   bool all_lost() const;
   /// What the protocol that asks is: the latest that was made so.
   std::shared_ptr<testing::RecordingProtocol> asker;
+  /// The scenario's preparations are made: called once, if set.
+  std::function<void()> on_begin;
+  void begin() {
+    if (on_begin) std::exchange(on_begin, nullptr)();
+  }
   /// True, once, if an allocation has failed: then what was done is to be done again, and from now
   /// on all must be well.
   bool once_more();
@@ -74,7 +85,8 @@ class Trial {
 
  private:
   std::unique_ptr<EventLoop> loop_;
-  testing::FaultKernel* faults_ = nullptr;  // the loop owns both
+  std::unique_ptr<testing::FaultKernel> no_faults_;
+  testing::FaultKernel* faults_ = nullptr;  // the loop owns both, or no_faults_
   testing::SimKernel* sim_ = nullptr;
   std::vector<std::shared_ptr<testing::RecordingProtocol>> protocols_;
   std::vector<std::string> complaints_;

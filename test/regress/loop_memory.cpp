@@ -1,0 +1,52 @@
+// What the loop does while there is no memory, beside what out_of_memory.cpp has.
+
+#include "counting_new.h"
+#include "stream_fixture.h"
+
+#include <ferry/async.h>
+#include <ferry/future.h>
+#include <ferry/sendfile.h>
+#include <ferry/timer.h>
+
+#include <gtest/gtest.h>
+
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <new>
+#include <optional>
+#include <string>
+
+namespace ferry::test {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// While one exists, no allocation, or not the n-th, succeeds.
+struct NoMemory {
+  explicit NoMemory(std::size_t n = 0, std::size_t times = 1000) { fail_allocation(n, times); }
+  NoMemory(const NoMemory&) = delete;
+  NoMemory& operator=(const NoMemory&) = delete;
+  ~NoMemory() { fail_no_allocation(); }
+};
+
+}  // namespace
+
+class LoopMemory : public LoopTest {};
+INSTANTIATE_TEST_SUITE_P(Worlds, LoopMemory, ::testing::ValuesIn(kWorlds), world_name);
+
+// Two of the queue's arrays were copied for each chunk of 256 timers.
+TEST_P(LoopMemory, TheTimerQueueGrowsByDoubling) {
+  constexpr std::size_t chunks = 400;
+  const std::size_t before = allocations();
+  for (std::size_t i = 0; i < chunks * 256; ++i) loop().call_later(1h, [] {});
+  EXPECT_LT(allocations() - before, chunks + 100);
+}
+
+}  // namespace ferry::test

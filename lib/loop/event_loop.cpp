@@ -252,9 +252,10 @@ TimePoint EventLoop::time() const {
 void EventLoop::arm_timer(TimePoint when) {
   LoopState& s = *state_;
   if (when >= s.timer_armed) return;
-  s.timer_armed = std::min(when, kernel_->now() + kLongestWait);
+  const TimePoint at = std::min(when, kernel_->now() + kLongestWait);
   try {
-    kernel_->set_timer(s.timer_armed);
+    kernel_->set_timer(at);
+    s.timer_armed = at;
   } catch (const std::bad_alloc&) {
     s.timer_armed = TimePoint::max();
     note_overdue();

@@ -49,4 +49,21 @@ TEST_P(LoopMemory, TheTimerQueueGrowsByDoubling) {
   EXPECT_LT(allocations() - before, chunks + 100);
 }
 
+// The wait that is replaced had its memory still, the next one asked for more and failed; then
+// nothing was set any more.
+TEST_P(LoopMemory, AnEarlierTimerNeedsNoMemory) {
+  int fired = 0;
+  Timer late(loop(), [] {});
+  Timer early(loop(), [&fired] { ++fired; });
+  late.set(1h);
+  early.set(30min);
+  early.cancel();
+  tick();
+  const std::size_t before = allocations();
+  for (int minutes = 20; minutes > 0; --minutes) early.set(std::chrono::minutes(minutes));
+  early.set(1ms);
+  EXPECT_EQ(allocations(), before);
+  run_until([&] { return fired == 1; });
+}
+
 }  // namespace ferry::test

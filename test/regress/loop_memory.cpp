@@ -66,4 +66,23 @@ TEST_P(LoopMemory, AnEarlierTimerNeedsNoMemory) {
   run_until([&] { return fired == 1; });
 }
 
+TEST_P(LoopMemory, MailIsCollectedHoweverOftenThereWasNoRoomForIt) {
+  for (std::size_t times = 1; times <= 3; ++times) {
+    for (int filled = 0; filled < 200; ++filled) {
+      bool told = false;
+      loop().call_soon([&] {
+        loop().call_soon_threadsafe([&] { told = true; });
+        fail_allocation(0, times);
+      });
+      for (int i = 0; i < filled; ++i) loop().call_soon([] {});
+      run_until([&] {
+        if (told) fail_no_allocation();
+        return told;
+      });
+      fail_no_allocation();
+      ASSERT_TRUE(told) << filled;
+    }
+  }
+}
+
 }  // namespace ferry::test

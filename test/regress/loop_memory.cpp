@@ -66,6 +66,46 @@ TEST_P(LoopMemory, AnEarlierTimerNeedsNoMemory) {
   run_until([&] { return fired == 1; });
 }
 
+// What was overdue was called until nothing was, and a task that had no memory to be scheduled is
+// overdue again and again.
+namespace {
+
+Coro<> yields_until(const bool* others_ran, int* steps) {
+  while (!*others_ran && *steps < 10'000) {
+    ++*steps;
+    co_await sleep(0ms);
+  }
+}
+
+}  // namespace
+
+TEST_P(LoopMemory, WhatIsOverdueLeavesOthersTheirTurn) {
+  tick();
+  bool others_ran = false;
+  int steps = 0;
+  std::optional<Task<>> task;
+  Event event;
+  loop().call_soon([&] {
+    task = create_task(loop(), yields_until(&others_ran, &steps));
+    fail_allocation(0, 1'000'000);
+    for (bool full = false; !full;) {
+      try {
+        loop().call_soon([] {});
+      } catch (const std::bad_alloc&) {
+        full = true;
+      }
+    }
+  });
+  for (int i = 0; i < 200; ++i) loop().call_soon([] {});
+  loop().call_soon([&] {
+    others_ran = true;
+    fail_no_allocation();
+  });
+  run_until([&] { return task && task->done(); });
+  fail_no_allocation();
+  EXPECT_LT(steps, 1000);
+}
+
 TEST_P(LoopMemory, MailIsCollectedHoweverOftenThereWasNoRoomForIt) {
   for (std::size_t times = 1; times <= 3; ++times) {
     for (int filled = 0; filled < 200; ++filled) {

@@ -206,7 +206,12 @@ std::error_code AsioKernel::watch_signal(int signal_number) {
   signals_->add(signal_number, error);
   if (error) return system_error_code(error.value());
   ++signal_count_;
-  wait_for_signal();
+  try {
+    wait_for_signal();
+  } catch (...) {
+    unwatch_signal(signal_number);
+    throw;
+  }
   return {};
 }
 
@@ -222,15 +227,16 @@ std::error_code AsioKernel::unwatch_signal(int signal_number) {
 
 void AsioKernel::wait_for_signal() {
   if (waiting_for_signal_) return;
-  waiting_for_signal_ = true;
-  signals_->async_wait([remains = remains_](const asio::error_code& error, int signal_number) {
+  const auto on_signal = [remains = remains_](const asio::error_code& error, int signal_number) {
     AsioKernel* const kernel = remains->kernel;
     if (!kernel) return;
     kernel->waiting_for_signal_ = false;
     if (kernel->signal_count_ > 0) kernel->wait_for_signal();
     if (error) return;
     kernel->call([kernel, signal_number] { kernel->client_->on_signal(signal_number); });
-  });
+  };
+  signals_->async_wait(placed(remains_->signal_memory, on_signal));
+  waiting_for_signal_ = true;
 }
 
 }  // namespace ferry

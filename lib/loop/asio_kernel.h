@@ -107,6 +107,7 @@ class AsioKernel final : public BsdSockets {
     HandlerMemory wake_memory;
     HandlerMemory stop_memory;
     HandlerMemory timer_memory;
+    HandlerMemory signal_memory;
     AsioKernel* kernel;
   };
   using WorkGuard = asio::executor_work_guard<asio::io_context::executor_type>;

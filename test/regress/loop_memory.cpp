@@ -125,4 +125,28 @@ TEST_P(LoopMemory, MailIsCollectedHoweverOftenThereWasNoRoomForIt) {
   }
 }
 
+class LoopMemoryReal : public LoopTest {};
+INSTANTIATE_TEST_SUITE_P(World, LoopMemoryReal, ::testing::Values(World::asio), world_name);
+
+// What failed left the signal marked as watched, so that the next try did nothing.
+TEST_P(LoopMemoryReal, ASignalHandlerThatFailedCanBeAddedAgain) {
+  for (std::size_t n = 0; n < 12; ++n) {
+    int handled = 0;
+    bool failed = false;
+    try {
+      const NoMemory none(n, 1);
+      loop().add_signal_handler(SIGUSR1, [&handled] { ++handled; });
+    } catch (const std::bad_alloc&) {
+      failed = true;
+    }
+    if (failed) {
+      EXPECT_EQ(loop().stats().signal_handlers, 0u) << n;
+      loop().add_signal_handler(SIGUSR1, [&handled] { ++handled; });
+    }
+    ::kill(::getpid(), SIGUSR1);
+    run_until([&] { return handled == 1; });
+    EXPECT_TRUE(loop().remove_signal_handler(SIGUSR1));
+  }
+}
+
 }  // namespace ferry::test

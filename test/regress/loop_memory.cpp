@@ -149,4 +149,41 @@ TEST_P(LoopMemoryReal, ASignalHandlerThatFailedCanBeAddedAgain) {
   }
 }
 
+class StreamMemory : public StreamTest {};
+INSTANTIATE_TEST_SUITE_P(Worlds, StreamMemory, ::testing::ValuesIn(kStreamWorlds),
+                         stream_world_name);
+
+// The transport took no writes any more, or nobody heard of the end.
+TEST_P(StreamMemory, ASendfileThatFailsGivesTheConnectionBack) {
+  const int file = ::memfd_create("file", MFD_CLOEXEC);
+  ASSERT_EQ(::write(file, "0123456789", 10), 10);
+  for (std::size_t n = 0; n < 24; ++n) {
+    SCOPED_TRACE(n);
+    auto probe = recording();
+    Link link = open(probe);
+    std::optional<Future<std::uint64_t>> sent;
+    bool failed = false;
+    try {
+      const NoMemory none(n, 1);
+      sent = sendfile(link.transport, file, 0);
+    } catch (const std::bad_alloc&) {
+      failed = true;
+    }
+    EXPECT_NE(failed, sent.has_value());
+    if (sent) {
+      run_until([&] { return sent->done() || probe->lost(); });
+      EXPECT_TRUE(sent->done());
+    }
+    if (!probe->lost() && !link.transport->is_closing()) {
+      EXPECT_NO_THROW(link.transport->write("behind it"));
+      link.peer->send("hello");
+      run_until([&] { return probe->data() == "hello"; });
+    }
+    link.transport->abort();
+    run_until_lost(*probe);
+    if (sent && !sent->done()) sent->cancel();
+  }
+  ::close(file);
+}
+
 }  // namespace ferry::test

@@ -149,6 +149,47 @@ TEST_P(LoopMemoryReal, ASignalHandlerThatFailedCanBeAddedAgain) {
   }
 }
 
+// The name of a Unix client needs memory; its connection was lost and the descriptor leaked.
+TEST_P(LoopMemoryReal, AClientWhoseNameCannotBeKeptIsClosed) {
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("ferry-loop-memory-" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  const auto address_of = [&](const char* name) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    (folder / name).string().copy(address.sun_path, sizeof address.sun_path - 1);
+    return address;
+  };
+  const auto named = [](const sockaddr_un& address) {
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    return fd;
+  };
+  const sockaddr_un server = address_of("server-of-the-test");
+  const int listening = named(server);
+  ASSERT_EQ(::listen(listening, 1), 0);
+  const int client = named(address_of("client-of-the-test"));
+  ASSERT_EQ(::connect(client, reinterpret_cast<const sockaddr*>(&server), sizeof server), 0);
+  const std::size_t open = open_descriptors();
+  {
+    Address peer;
+    bool failed = false;
+    try {
+      const NoMemory none;
+      loop().kernel().accept(listening, peer);
+    } catch (const std::bad_alloc&) {
+      failed = true;
+    }
+    EXPECT_TRUE(failed);
+  }
+  EXPECT_EQ(open_descriptors(), open);
+  char byte = 0;
+  EXPECT_EQ(::recv(client, &byte, 1, MSG_DONTWAIT), 0);
+  ::close(client);
+  ::close(listening);
+  std::filesystem::remove_all(folder);
+}
+
 class StreamMemory : public StreamTest {};
 INSTANTIATE_TEST_SUITE_P(Worlds, StreamMemory, ::testing::ValuesIn(kStreamWorlds),
                          stream_world_name);

@@ -190,6 +190,34 @@ TEST_P(LoopMemoryReal, AClientWhoseNameCannotBeKeptIsClosed) {
   std::filesystem::remove_all(folder);
 }
 
+namespace {
+
+Coro<> cancels_itself(std::optional<Task<>>* self, Future<int> future, Event* never, bool* failed) {
+  (*self)->cancel();
+  try {
+    const NoMemory none;
+    co_await future;
+  } catch (const std::bad_alloc&) {
+    *failed = true;
+  }
+  co_await never->wait();
+}
+
+}  // namespace
+
+// The request had been handed to the wait that then could not begin.
+TEST_P(LoopMemory, ACancellationOutlivesAWaitThatCouldNotBegin) {
+  const Future<int> future(loop());
+  future.add_done_callback([](const Future<int>&) {});  // the second one needs memory
+  Event never;
+  bool failed = false;
+  std::optional<Task<>> task;
+  task = create_task(loop(), cancels_itself(&task, future, &never, &failed));
+  run_until([&] { return task->done(); }, 1s);
+  EXPECT_TRUE(failed);
+  EXPECT_TRUE(task->cancelled());
+}
+
 class StreamMemory : public StreamTest {};
 INSTANTIATE_TEST_SUITE_P(Worlds, StreamMemory, ::testing::ValuesIn(kStreamWorlds),
                          stream_world_name);

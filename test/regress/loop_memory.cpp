@@ -218,6 +218,32 @@ TEST_P(LoopMemory, ACancellationOutlivesAWaitThatCouldNotBegin) {
   EXPECT_TRUE(task->cancelled());
 }
 
+namespace {
+
+Coro<> says_when_woken(Event* event, bool* woken) {
+  co_await event->wait();
+  fail_no_allocation();
+  *woken = true;
+}
+
+}  // namespace
+
+// The words for the report of a slow step came first, and the step was not made at all.
+TEST_P(LoopMemory, AStepIsMadeInDebugModeToo) {
+  loop().set_debug(true);
+  Event event;
+  bool woken = false;
+  const Task<> task = create_task(loop(), says_when_woken(&event, &woken));
+  tick();
+  loop().call_soon([&] {
+    event.set();
+    fail_allocation(0, 1000);
+  });
+  run_until([&] { return task.done(); }, 1s);
+  fail_no_allocation();
+  EXPECT_TRUE(woken);
+}
+
 class StreamMemory : public StreamTest {};
 INSTANTIATE_TEST_SUITE_P(Worlds, StreamMemory, ::testing::ValuesIn(kStreamWorlds),
                          stream_world_name);

@@ -45,10 +45,11 @@ IoResult SimSockets::listen(SimSocket& socket, int backlog) {
 }
 
 IoResult SimSockets::accept(SimSocket& socket, Address& peer) {
+  // Linux takes the descriptor first, also if nobody waits.
+  if (open_ >= options_.descriptor_limit) return fail(EMFILE);
   if (socket.is_datagram()) return fail(EOPNOTSUPP);
   if (socket.state != State::listening) return fail(EINVAL);
   if (socket.pending.empty()) return fail(EAGAIN);
-  if (open_ >= options_.descriptor_limit) return fail(EMFILE);
   auto accepted = std::move(socket.pending.front());
   socket.pending.pop_front();
   peer = accepted->remote;

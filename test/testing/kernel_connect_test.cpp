@@ -3,6 +3,7 @@
 #include "kernel_suite.h"
 
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -60,6 +61,26 @@ TEST_P(KernelConnect, AcceptTellsWhoItIs) {
   const Socket server(kernel(), accepted.fd());
   EXPECT_EQ(peer, client.local_address());
   EXPECT_EQ(local(server), listener.address());
+}
+
+TEST_P(KernelConnect, AcceptWithoutADescriptorFailsAlsoIfNobodyWaits) {
+  RawListener listener(kernel());
+  const Socket fresh = open();
+  Address peer;
+  EXPECT_EQ(error_of(kernel().accept(listener.fd(), peer)), EAGAIN);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  if (simulated()) {
+    sim().set_descriptor_limit(sim().stats().open_sockets);
+  } else {
+    const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  }
+  const IoResult nobody = kernel().accept(listener.fd(), peer);
+  const IoResult not_listening = kernel().accept(fresh.get(), peer);
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(error_of(nobody), EMFILE);
+  EXPECT_EQ(error_of(not_listening), EMFILE);
 }
 
 TEST_P(KernelConnect, TcpConnectIsUnderWayAtFirst) {

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <stdexcept>
 
 namespace ferry::testing {
@@ -50,6 +51,13 @@ constexpr Failures kFailures[] = {
     {"splice", {ENOMEM, ECONNRESET}},
     {"writev", {EPIPE, EIO, ENOSPC}},
 };
+
+/// Of these the program may be told "not now" at any time: it is told when it may try again.
+bool may_block(std::string_view call) {
+  constexpr std::string_view kCalls[] = {"accept", "read", "recv",    "recvmmsg",
+                                         "send",   "sendmmsg", "sendmsg", "writev"};
+  return std::find(std::begin(kCalls), std::end(kCalls), call) != std::end(kCalls);
+}
 
 IoResult failure(int error) {
   return {-1, error};
@@ -175,7 +183,9 @@ FaultKernel::Verdict FaultKernel::judge(std::string_view call, int fd, std::size
       const std::span<const int> errors = errors_of(call);
       return note(call, fd, {.error = errors[seed_.below(errors.size())]});
     }
-    if (units > 1 && seed_.permille(storm_->short_counts)) {
+    if ((units > 1 || may_block(call)) && seed_.permille(storm_->short_counts)) {
+      if (seed_.below(8) == 0 && may_block(call)) return note(call, fd, {.error = EAGAIN});
+      if (units < 2) return {};
       // Half of them next to nothing: what is offered is often much more than what is there.
       const std::size_t most =
           seed_.permille(500) ? std::min<std::size_t>(units - 1, 16) : units - 1;

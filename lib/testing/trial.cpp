@@ -6,6 +6,7 @@
 #include <ferry/timer.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <exception>
 
@@ -61,7 +62,10 @@ Trial::~Trial() {
 
 bool Trial::calm() const noexcept {
   return !harmful_ && std::all_of(faults_->injected().begin(), faults_->injected().end(),
-                                  [](const auto& each) { return each.error == 0; });
+                                  [](const auto& each) {
+                                    // The program is told when it may try again.
+                                    return each.error == 0 || each.error == EAGAIN;
+                                  });
 }
 
 void Trial::complain(std::string what) {

@@ -164,6 +164,27 @@ TEST_F(FaultKernelTest, AStormIsTheSameForTheSameSeed) {
   EXPECT_NE(once, faults_of(8));
 }
 
+TEST_F(FaultKernelTest, SomeOfTheShortCountsOfAStormAreNothingForNow) {
+  kernel_->storm({.short_counts = 1000});
+  int refused = 0;
+  for (int i = 0; i < 400; ++i) {
+    const int error = send("some bytes");
+    EXPECT_TRUE(error == 0 || error == EAGAIN);
+    refused += error == EAGAIN ? 1 : 0;
+    recv();
+  }
+  EXPECT_GT(refused, 20);
+  EXPECT_LT(refused, 100);
+  // What cannot wait does not.
+  kernel_->storm({.seed = 2, .short_counts = 1000});
+  const std::size_t before = kernel_->injected().size();
+  for (int i = 0; i < 100; ++i) {
+    Address address;
+    EXPECT_TRUE(kernel_->local_address(a_, address).ok());
+  }
+  EXPECT_EQ(kernel_->injected().size(), before);
+}
+
 TEST_F(FaultKernelTest, HealEndsAllFaults) {
   const auto guard = kernel_->inject({.call = "send", .error = EPIPE});
   kernel_->storm({.errors = 1000});

@@ -200,6 +200,17 @@ TEST(Trial, RunsOnTheRealKernel) {
   }
 }
 
+TEST(Trial, ToBeToldThatNothingGoesNowIsNoHarm) {
+  Scenario scenario{.name = "later", .play = [](Trial& trial) {
+                      const auto guard =
+                          trial.faults().inject({.call = "recv", .error = EAGAIN, .times = 3});
+                      good(trial);
+                      if (trial.faults().injected().empty()) trial.complain("nothing happened");
+                      if (!trial.calm()) trial.complain("not calm");
+                    }};
+  EXPECT_TRUE(play_in(scenario, 1, {}).complaints.empty());
+}
+
 TEST(Trial, AfterHealingNothingFails) {
   Scenario scenario{.name = "healed", .play = [](Trial& trial) {
                       trial.run_for(1ms);

@@ -48,7 +48,8 @@ class [[nodiscard]] FaultGuard {
   std::uint64_t number_;
 };
 
-/// Faults at random: of a thousand calls so many fail, and so many move less than they could.
+/// Faults at random: of a thousand calls so many fail, and so many move less than they could; an
+/// eighth of these nothing, now (EAGAIN).
 struct FaultStorm {
   std::uint64_t seed = 1;
   unsigned errors = 0;

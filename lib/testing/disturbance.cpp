@@ -32,17 +32,16 @@ SimLink draw_link(Seed& lot) {
   if (lot.permille(700)) link.latency_min = some_time(lot, 10us, 50ms);
   if (lot.permille(400)) link.latency_max = link.latency_min + some_time(lot, 10us, 100ms);
   if (lot.permille(150)) link.bandwidth = log_uniform(lot, 100'000, 100'000'000);
-  switch (lot.below(6)) {
-    case 0:
-      link.pieces = SimLink::Pieces::random;
-      break;
-    case 1:
-      link.pieces = SimLink::Pieces::fixed;
-      break;
-    default:
-      break;
+  const std::size_t which = lot.below(60);
+  if (which < 10) {
+    link.pieces = SimLink::Pieces::random;
+  } else if (which < 20) {
+    link.pieces = SimLink::Pieces::fixed;
+  } else if (which < 25) {
+    link.pieces = SimLink::Pieces::boundary;
+  } else if (which < 26) {
+    link.pieces = SimLink::Pieces::single;  // dear
   }
-  // Byte by byte is dear: piece sizes from 1 byte on are drawn, so it does come up.
   link.piece_size = log_uniform(lot, 1, 8192);
   if (lot.permille(500)) {
     link.loss = static_cast<unsigned>(lot.below(200));
@@ -64,7 +63,9 @@ Disturbance draw_error(Seed& lot) {
   one.call = kCalls[lot.below(kCalls.size())];
   const auto errors = FaultKernel::errors_of(one.call);
   one.error = errors[lot.below(errors.size())];
-  one.after = log_uniform(lot, 1, 60) - 1;
+  // Of some calls a program makes but a few.
+  const bool few = one.call == "socket" || one.call == "bind" || one.call == "listen";
+  one.after = few ? lot.below(4) : log_uniform(lot, 1, 60) - 1;
   one.count = lot.permille(700) ? 1 : lot.between(2, 10);
   return one;
 }
@@ -120,6 +121,9 @@ std::string describe(const SimLink& link) {
       break;
     case SimLink::Pieces::single:
       text += ", byte by byte";
+      break;
+    case SimLink::Pieces::boundary:
+      text += ", in pieces that end near multiples of " + std::to_string(link.piece_size);
       break;
     default:
       text += ", in pieces of up to " + std::to_string(link.piece_size) + " bytes";

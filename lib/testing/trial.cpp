@@ -40,7 +40,6 @@ Trial::Trial(std::uint64_t seed, std::vector<Disturbance> disturbances, TrialOpt
     sim_ = sim.get();
     inner = std::move(sim);
   }
-  for (const Disturbance& one : disturbances) harmful_ = harmful_ || one.harmful();
   auto kernel = std::make_unique<FaultKernel>(std::move(inner));
   faults_ = kernel.get();
   std::unique_ptr<Kernel> outer = std::move(kernel);
@@ -60,12 +59,12 @@ Trial::~Trial() {
   if (faults_) faults_->set_observer(nullptr);
 }
 
-bool Trial::calm() const noexcept {
-  return !harmful_ && std::all_of(faults_->injected().begin(), faults_->injected().end(),
-                                  [](const auto& each) {
-                                    // The program is told when it may try again.
-                                    return each.error == 0 || each.error == EAGAIN;
-                                  });
+bool Trial::unharmed() const noexcept {
+  if (harmed_ || (disturber_ && disturber_->has_cut())) return false;
+  return std::all_of(faults_->injected().begin(), faults_->injected().end(), [](const auto& each) {
+    // After EAGAIN the program is told when it may try again.
+    return each.error == 0 || each.error == EAGAIN;
+  });
 }
 
 void Trial::complain(std::string what) {
@@ -211,8 +210,7 @@ void Trial::check_error(const ConnectionRecord& record) {
   if (!record.transport()) return;  // the protocol had no memory to take it
   const Error& told = record.transport()->error();
   if (told.code != lost) {
-    breach("connection_lost says '" + lost.message() + "', the transport '" + told.message() +
-             "'");
+    breach("connection_lost says '" + lost.message() + "', the transport '" + told.message() + "'");
   } else if (*told.operation == '\0') {
     breach("nobody says what failed: " + told.message());
   }

@@ -25,8 +25,8 @@ struct TrialOptions {
   /// What a Trial::run_until may take. In the simulation it is virtual, and costs nothing.
   Duration patience = std::chrono::hours(1);
   Duration real_patience = std::chrono::seconds(20);  ///< Of the real clock.
-  /// What the scenario itself complains of does not count: it may not work as it should, for want of
-  /// memory.
+  /// What the scenario itself complains of does not count: it may not work as it should, for want
+  /// of memory.
   bool lenient = false;
   /// Puts another kernel between the loop and the one that it would have.
   std::unique_ptr<Kernel> (*wrap)(std::unique_ptr<Kernel>) = nullptr;
@@ -59,11 +59,14 @@ class Trial {
   SimKernel& sim() noexcept { return *sim_; }
   /// For what the program draws by lot: another stream for each name.
   Seed lot(std::string_view name = "app") const noexcept { return Seed(seed_, name); }
-  /// Nothing harmful is in this world: all must work, and nobody be told of an error.
-  bool calm() const noexcept;
+  /// Nothing harmful has happened so far: all must work, and nobody be told of an error.
+  bool calm() const noexcept { return !disturbed_ && unharmed(); }
+  /// The same, whatever the program itself did (`disturb`). Both must be asked when it matters, not
+  /// before: harm may come at any time.
+  bool unharmed() const noexcept;
   /// The program itself does what others will be told of as an error: it aborts connections, throws
   /// out of callbacks, closes the loop. From now on this world is not calm.
-  void disturb() noexcept { harmful_ = true; }
+  void disturb() noexcept { disturbed_ = true; }
   /// Where the program's server is: "towards the server" is towards there.
   void set_server(const Address& address) { server_ = address; }
 
@@ -137,7 +140,8 @@ class Trial {
   std::vector<const char*> states_;
   std::size_t reports_ = 0;
   std::uint64_t log_hash_ = 0;
-  bool harmful_ = false;
+  bool harmed_ = false;     // by a disturbance
+  bool disturbed_ = false;  // by the program
   bool healed_ = false;
   bool reports_allowed_ = false;
   bool stuck_ = false;  // given up: nothing runs any more

@@ -204,7 +204,8 @@ IoResult SimSockets::send(SimSocket& socket, std::span<const BytesView> pieces) 
     const IoResult sent = send_datagrams(socket, std::span(&one, 1));
     return sent.ok() ? done(whole.size()) : sent;
   }
-  if (socket.error) return fail(std::exchange(socket.error, 0));
+  // That of a unix socket waits for recv or SO_ERROR.
+  if (socket.error && !socket.is_unix()) return fail(std::exchange(socket.error, 0));
   switch (socket.state) {
     case State::fresh:
     case State::listening:

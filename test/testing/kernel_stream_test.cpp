@@ -162,6 +162,16 @@ TEST_P(KernelStream, ClosingWithUnreadInputResetsThePeer) {
   EXPECT_EQ(error_of(send(b_, "x")), EPIPE);
 }
 
+TEST_P(KernelStream, SendAfterTheResetOfAUnixSocketLeavesTheErrorToRecv) {
+  if (!is_unix()) GTEST_SKIP() << "TCP reports it to whoever comes first";
+  send(b_, "never read");
+  a_.reset();
+  EXPECT_EQ(error_of(send(b_, "x")), EPIPE);
+  EXPECT_EQ(error_of(send(b_, "x")), EPIPE);
+  EXPECT_EQ(error_of(recv(b_)), ECONNRESET);
+  EXPECT_EQ(recv(b_).value, 0);
+}
+
 TEST_P(KernelTcp, ResetIsAnErrorOnce) {
   RawPeer(kernel(), std::move(a_)).reset();
   EXPECT_EQ(error_of(recv(b_)), ECONNRESET);

@@ -52,9 +52,10 @@ constexpr Failures kFailures[] = {
     {"writev", {EPIPE, EIO, ENOSPC}},
 };
 
-/// Of these the program may be told "not now" at any time: it is told when it may try again.
+/// Of these the program may be told "not now", if it is told when it may try again: if it watches
+/// the descriptor.
 bool may_block(std::string_view call) {
-  constexpr std::string_view kCalls[] = {"accept", "read", "recv",    "recvmmsg",
+  constexpr std::string_view kCalls[] = {"accept", "read",     "recv",    "recvmmsg",
                                          "send",   "sendmmsg", "sendmsg", "writev"};
   return std::find(std::begin(kCalls), std::end(kCalls), call) != std::end(kCalls);
 }
@@ -184,7 +185,8 @@ FaultKernel::Verdict FaultKernel::judge(std::string_view call, int fd, std::size
       return note(call, fd, {.error = errors[seed_.below(errors.size())]});
     }
     if ((units > 1 || may_block(call)) && seed_.permille(storm_->short_counts)) {
-      if (seed_.below(8) == 0 && may_block(call)) return note(call, fd, {.error = EAGAIN});
+      const bool later = seed_.below(8) == 0 && may_block(call) && watched(fd);
+      if (later) return note(call, fd, {.error = EAGAIN});
       if (units < 2) return {};
       // Half of them next to nothing: what is offered is often much more than what is there.
       const std::size_t most =
@@ -198,6 +200,11 @@ FaultKernel::Verdict FaultKernel::judge(std::string_view call, int fd, std::size
 FaultKernel::Verdict FaultKernel::note(std::string_view call, int fd, Verdict verdict) {
   injected_.push_back({calls_ - 1, call, fd, verdict.error});
   return verdict;
+}
+
+bool FaultKernel::watched(int fd) const {
+  return std::any_of(watches_.begin(), watches_.end(),
+                     [fd](const Watch* watch) { return watch->fd() == fd; });
 }
 
 void FaultKernel::made_up(int fd, Direction direction) {

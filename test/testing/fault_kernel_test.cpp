@@ -166,6 +166,17 @@ TEST_F(FaultKernelTest, AStormIsTheSameForTheSameSeed) {
 
 TEST_F(FaultKernelTest, SomeOfTheShortCountsOfAStormAreNothingForNow) {
   kernel_->storm({.short_counts = 1000});
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(send("nobody would say when to go on"), 0);
+    recv();
+  }
+  struct Nobody : FdWatch::Listener {
+    void on_readable(FdWatch::ReadEvent) override {}
+    void on_writable() override {}
+  } nobody;
+  std::error_code failed;
+  const FdWatchPtr watch = kernel_->watch(a_, nobody, failed);
+  ASSERT_TRUE(watch);
   int refused = 0;
   for (int i = 0; i < 400; ++i) {
     const int error = send("some bytes");

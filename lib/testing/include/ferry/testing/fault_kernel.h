@@ -49,7 +49,7 @@ class [[nodiscard]] FaultGuard {
 };
 
 /// Faults at random: of a thousand calls so many fail, and so many move less than they could; an
-/// eighth of these nothing, now (EAGAIN).
+/// eighth of these nothing, now (EAGAIN), if the descriptor is watched.
 struct FaultStorm {
   std::uint64_t seed = 1;
   unsigned errors = 0;
@@ -161,6 +161,7 @@ class FaultKernel final : public ForwardingKernel {
   IoResult plain(std::string_view name, int fd, Call call);
   IoResult write_some(std::string_view name, int fd, std::span<const BytesView> pieces,
                       IoResult (Kernel::*write)(int, std::span<const BytesView>));
+  bool watched(int fd) const;
   void made_up(int fd, Direction direction);
   IoResult told(std::string_view call, int fd, IoResult result) {
     if (observer_) [[unlikely]]

@@ -281,7 +281,13 @@ void SimSockets::disconnect(SimSocket& socket) {
   const bool hard = linger != socket.options.end() && linger->second == 0 && !socket.is_unix();
   if (socket.out) return leave(socket, hard);
   if (!peer) return;
-  if (hard || (!socket.inbox.empty() && !socket.is_pipe())) return peer->reset();
+  if (hard || (!socket.inbox.empty() && !socket.is_pipe())) {
+    // What is sent but has no place there yet dies with its sender.
+    if (!peer->is_unix() && peer->inbox.size() > peer->receive_size) {
+      peer->inbox = Buffer(peer->inbox.view().first(peer->receive_size));
+    }
+    return peer->reset();
+  }
   if (!std::exchange(peer->fin_received, true) || peer->is_unix()) peer->edge_read();
   // A unix socket's writer learns at once that nobody reads; TCP's when it tries.
   if (peer->is_unix() || peer->send_blocked) peer->edge_write();
@@ -290,7 +296,7 @@ void SimSockets::disconnect(SimSocket& socket) {
 void SimSockets::leave(SimSocket& socket, bool hard) {
   if (socket.state == State::connected) {
     if (hard || !socket.inbox.empty()) {
-      wires_.send_rst(*socket.out);
+      wires_.abort(*socket.out);
     } else if (!socket.shut_write) {
       wires_.send_fin(*socket.out);
     }

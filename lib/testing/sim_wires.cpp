@@ -284,6 +284,12 @@ void SimWires::send_rst(SimFlow& flow) {
   start(flow);
 }
 
+void SimWires::abort(SimFlow& flow) {
+  // Nobody will send again what is lost on the way; the RST comes no sooner for that.
+  if (!flow.rst_sent) clear(flow);
+  send_rst(flow);
+}
+
 void SimWires::start(SimFlow& flow) {
   if (flow.held) return;
   // A piece is to be seen alone, so it comes in a turn of its own: at the earliest in the next.

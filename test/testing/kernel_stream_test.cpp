@@ -195,6 +195,19 @@ TEST_P(KernelTcp, DataBeforeAResetCanStillBeRead) {
   EXPECT_EQ(error_of(recv(b_)), ECONNRESET);
 }
 
+TEST_P(KernelTcp, ResetTakesWithItWhatTheReaderHasNoPlaceFor) {
+  const std::size_t sent = fill(kernel(), a_.get());
+  send(b_, "never read");
+  a_.reset();
+  std::size_t received = 0;
+  for (IoResult part = recv(b_, 1 << 20); part.ok() && part.count() > 0;) {
+    received += part.count();
+    part = recv(b_, 1 << 20);
+  }
+  EXPECT_LT(received, sent);
+  EXPECT_GT(received, 0u);
+}
+
 TEST_P(KernelStream, PendingErrorIsReadAndClearedByItsOption) {
   send(b_, "never read");
   a_.reset();

@@ -102,9 +102,10 @@ struct SimNetworkStats {
 ///
 /// **Streams.** What was sent is in flight until it arrives, and fills the sender's buffer so long;
 /// room that the reader makes is known to the writer at once. Nothing is lost, doubled or out of
-/// order, as TCP promises; a FIN or a RST comes behind the bytes that were sent before. Bytes that
-/// find their receiver closed or reset are answered by a RST. A connect takes a round trip, then
-/// both ends have the connection.
+/// order, as TCP promises; a FIN comes behind the bytes that were sent before. A socket that is
+/// closed with unread input, or with SO_LINGER 0, sends a RST, and what has not arrived by then
+/// never does. Bytes that find their receiver closed or reset are answered by a RST. A connect
+/// takes a round trip, then both ends have the connection.
 ///
 /// **Datagrams** arrive in order but for what the link does to them. A refusal (ECONNREFUSED)
 /// reaches a connected sender when the datagram would have arrived.

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace ferry::test {
@@ -286,6 +287,21 @@ TEST_P(KernelConnect, FullBacklogOfAUnixSocketIsTryAgain) {
     ++refused;
   }
   EXPECT_EQ(refused, 2);
+}
+
+TEST_P(KernelConnect, FullBacklogOfTcpIsTriedAgainLater) {
+  RawListener listener(kernel(), Address::loopback(0), 1);
+  std::vector<RawPeer> clients;
+  for (int i = 0; i < 4; ++i) clients.push_back(RawPeer::connect(kernel(), listener.address()));
+  const auto connected = [&] {
+    return std::count_if(clients.begin(), clients.end(), [](RawPeer& c) { return c.connected(); });
+  };
+  run_until([&] { return connected() == 2; });
+  std::vector<RawPeer> servers;
+  while (auto server = listener.accept()) servers.push_back(std::move(*server));
+  turns();
+  EXPECT_EQ(connected(), 2) << "their SYNs were lost";
+  run_until([&] { return connected() == 4; });
 }
 
 TEST_P(KernelConnect, FreshSocketSaysThatItIsNotConnected) {

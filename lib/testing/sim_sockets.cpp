@@ -279,6 +279,8 @@ void SimSockets::disconnect(SimSocket& socket) {
   if (peer) peer->peer = nullptr;
   const auto linger = socket.options.find({SOL_SOCKET, SO_LINGER});
   const bool hard = linger != socket.options.end() && linger->second == 0 && !socket.is_unix();
+  // Who waits for room tries again, as Linux does by itself, and is answered.
+  if (socket.out && peer && std::exchange(peer->send_blocked, false)) peer->edge_write();
   if (socket.out) return leave(socket, hard);
   if (!peer) return;
   if (hard || (!socket.inbox.empty() && !socket.is_pipe())) {

@@ -126,7 +126,8 @@ class SimNetwork {
   /// fails after 127 (ETIMEDOUT), as Linux does it.
   SimGuard partition(SimRoute route = {});
   /// Cuts the connections of the route: what is in flight is lost, both ways, and each of `ends`
-  /// gets a RST now; the other end learns of it when it sends. How many connections that were.
+  /// gets a RST now; the other end learns of it when it sends, now if something of its own is lost.
+  /// How many connections that were.
   std::size_t cut(SimRoute route = {}, SimEnds ends = SimEnds::both);
   /// Does so with each connection, those to come as well, when `bytes` more bytes have arrived
   /// along the route (0: when the first one would): counted for each connection, both directions

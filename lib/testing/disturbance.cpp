@@ -67,6 +67,7 @@ Disturbance draw_error(Seed& lot) {
   const bool few = one.call == "socket" || one.call == "bind" || one.call == "listen";
   one.after = few ? lot.below(4) : log_uniform(lot, 1, 60) - 1;
   one.count = lot.permille(700) ? 1 : lot.between(2, 10);
+  one.later = one.call == "connect" && lot.permille(500);
   return one;
 }
 
@@ -162,7 +163,8 @@ std::string Disturbance::to_string() const {
     case Kind::cut_after:
       return "each connection is cut after " + number + " bytes";
     case Kind::error:
-      return begin + std::string(call) + " fails " + number + " times: " + std::strerror(error);
+      return begin + std::string(call) + (later ? " fails later, " : " fails ") + number +
+             " times: " + std::strerror(error);
     case Kind::errors:
       return begin + number + " of a thousand calls fail" + span;
     case Kind::descriptors:

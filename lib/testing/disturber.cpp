@@ -30,8 +30,11 @@ void Trial::Disturber::start_at_once(const Disturbance& one) {
   SimKernel* sim = trial_.sim_;
   switch (one.kind) {
     case Kind::error:
-      faults_.push_back(trial_.faults_->inject(
-          {.call = one.call, .error = one.error, .after = one.after, .times = one.count}));
+      faults_.push_back(trial_.faults_->inject({.call = one.call,
+                                                .error = one.error,
+                                                .after = one.after,
+                                                .times = one.count,
+                                                .later = one.later}));
       return;
     case Kind::call:
       return trial_.faults_->fail_call(one.after, one.count);

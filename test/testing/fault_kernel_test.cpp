@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <memory>
@@ -201,6 +203,43 @@ TEST_F(FaultKernelTest, HealEndsAllFaults) {
   kernel_->storm({.errors = 1000});
   kernel_->heal();
   EXPECT_EQ(send("1"), 0);
+}
+
+TEST_F(FaultKernelTest, AConnectMayFailLater) {
+  for (const bool real : {false, true}) {
+    FaultKernel kernel(real ? make_asio_kernel() : testing::make_sim_kernel());
+    struct Listener : FdWatch::Listener {
+      FaultKernel& kernel;
+      explicit Listener(FaultKernel& k) : kernel(k) {}
+      void on_readable(FdWatch::ReadEvent) override {}
+      void on_writable() override { kernel.stop(); }
+    } listener(kernel);
+    struct Client : Kernel::Client {
+      void on_drain() override {}
+      void on_timer() override {}
+      void on_signal(int) override {}
+    } client;
+    kernel.attach(client);
+    const auto guard =
+        kernel.inject({.call = "connect", .error = ECONNREFUSED, .times = 2, .later = true});
+    const int fd = kernel.socket(AF_INET, SOCK_STREAM, 0).fd();
+    EXPECT_EQ(error_of(kernel.connect(fd, Address::loopback(9))), EINPROGRESS);
+    std::error_code failed;
+    FdWatchPtr watch = kernel.watch(fd, listener, failed);
+    ASSERT_TRUE(watch);
+    watch->arm(Direction::write, FdWatch::Arm::if_ready);
+    kernel.run();
+    int error = 0;
+    EXPECT_TRUE(kernel.get_option(fd, SOL_SOCKET, SO_ERROR, error).ok());
+    EXPECT_EQ(error, ECONNREFUSED);
+    EXPECT_TRUE(kernel.get_option(fd, SOL_SOCKET, SO_ERROR, error).ok());
+    EXPECT_EQ(error, 0);
+    watch.reset();
+    kernel.close(fd);
+    const int udp = kernel.socket(AF_INET, SOCK_DGRAM, 0).fd();
+    EXPECT_EQ(error_of(kernel.connect(udp, Address::loopback(9))), ECONNREFUSED) << "at once";
+    kernel.close(udp);
+  }
 }
 
 TEST_F(FaultKernelTest, AfterAMadeUpEagainTheProgramIsTold) {

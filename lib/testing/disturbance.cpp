@@ -178,13 +178,14 @@ std::string Disturbance::to_string() const {
 }
 
 std::vector<Disturbance> draw_disturbances(std::uint64_t seed, const Troubles& allowed) {
+  // Not the streams of what happens then.
   std::vector<Disturbance> all;
-  Seed schedule(seed, "schedule");
+  Seed schedule(seed, "schedule plan");
   if (schedule.permille(500)) all.push_back({.kind = Kind::schedule});
   if (schedule.permille(80)) {
     all.push_back({.kind = Kind::slow_turns, .lasts = some_time(schedule, 1us, 2ms)});
   }
-  Seed net(seed, "net");
+  Seed net(seed, "net plan");
   if (allowed.network && net.permille(600)) {
     all.push_back({.kind = Kind::link, .link = draw_link(net)});
   }
@@ -196,7 +197,7 @@ std::vector<Disturbance> draw_disturbances(std::uint64_t seed, const Troubles& a
                    .after = log_uniform(net, 1, 600),
                    .lasts = some_time(net, 100us, 800ms)});
   }
-  Seed fault(seed, "fault");
+  Seed fault(seed, "fault plan");
   if (allowed.calls && fault.permille(300)) {
     all.push_back({.kind = Kind::short_counts, .count = log_uniform(fault, 5, 400)});
   }

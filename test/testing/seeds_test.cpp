@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <set>
 
@@ -289,6 +290,17 @@ TEST(Disturbances, EveryKindIsDrawnAndAThirdOfTheWorldsIsCalm) {
   }
   EXPECT_EQ(kinds.size(), static_cast<std::size_t>(Kind::call));
   EXPECT_NEAR(calm, 1000, 150);
+}
+
+TEST(Disturbances, WhatIsDrawnSaysNothingOfWhatHappensThen) {
+  int same = 0;
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+    const auto all = draw_disturbances(seed);
+    const bool drawn = std::any_of(all.begin(), all.end(),
+                                   [](const auto& one) { return one.kind == Kind::schedule; });
+    same += drawn == Seed(seed, "schedule").permille(500) ? 1 : 0;
+  }
+  EXPECT_NEAR(same, 1000, 150);
 }
 
 TEST(Disturbances, LinksCutTheirBytesInEveryWay) {

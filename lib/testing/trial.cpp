@@ -6,6 +6,7 @@
 #include <ferry/timer.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <exception>
 
@@ -39,7 +40,6 @@ Trial::Trial(std::uint64_t seed, std::vector<Disturbance> disturbances, TrialOpt
     sim_ = sim.get();
     inner = std::move(sim);
   }
-  for (const Disturbance& one : disturbances) harmful_ = harmful_ || one.harmful();
   auto kernel = std::make_unique<FaultKernel>(std::move(inner));
   faults_ = kernel.get();
   std::unique_ptr<Kernel> outer = std::move(kernel);
@@ -59,9 +59,12 @@ Trial::~Trial() {
   if (faults_) faults_->set_observer(nullptr);
 }
 
-bool Trial::calm() const noexcept {
-  return !harmful_ && std::all_of(faults_->injected().begin(), faults_->injected().end(),
-                                  [](const auto& each) { return each.error == 0; });
+bool Trial::unharmed() const noexcept {
+  if (harmed_ || (disturber_ && disturber_->has_cut())) return false;
+  return std::all_of(faults_->injected().begin(), faults_->injected().end(), [](const auto& each) {
+    // After EAGAIN the program is told when it may try again.
+    return each.error == 0 || each.error == EAGAIN;
+  });
 }
 
 void Trial::complain(std::string what) {

@@ -137,7 +137,14 @@ Coro<> in_order_of_completion(WorkBenchPtr bench) {
 // -- shield
 
 Coro<int> await_shielded(Task<int> inner) {
-  co_return co_await shield(Future<int>(inner));
+  const Future<int> outer = shield(Future<int>(inner));
+  try {
+    co_return co_await outer;
+  } catch (const CancelledError&) {
+    // It may have failed in the same turn: somebody has to look.
+    if (outer.done()) static_cast<void>(outer.state()->failure());
+    throw;
+  }
 }
 
 Coro<> shield_from_cancel(WorkBenchPtr bench) {

@@ -1,5 +1,5 @@
-// Records that end with separators of several bytes, and connects that are cancelled as they
-// succeed.
+// Records that end with separators of several bytes, connects that are cancelled as they succeed,
+// writers that lose their connection while they wait for room.
 
 #include "carrier.h"
 #include "scenarios.h"

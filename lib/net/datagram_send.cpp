@@ -42,11 +42,6 @@ OutgoingDatagram outgoing(BytesView data, const Address& to, const DatagramInfo&
 
 }  // namespace
 
-/// Of the socket's family; whatever that is where getsockname failed.
-bool DatagramSocket::may_be_sent_to(const Address& address) const noexcept {
-  return sockname_.empty() || address.family() == sockname_.family();
-}
-
 /// Where a datagram goes whose caller said `to`; empty: to the connected peer. Throws for misuse.
 const Address& DatagramSocket::destination(const Address& to) const {
   static const Address peer;
@@ -61,7 +56,7 @@ const Address& DatagramSocket::destination(const Address& to) const {
     }
     return connected_ ? peer : remote_;
   }
-  if (!may_be_sent_to(to)) {
+  if (to.family() != sockname_.family()) {
     throw std::invalid_argument("sendto: " + to.to_string() + " is not of the socket's family");
   }
   return to;
@@ -77,7 +72,7 @@ void DatagramSocket::sendto(BytesView data, const DatagramInfo& how) {
   if (lost()) return;
   const Address& target = destination(how.peer);
   if (how.local.empty() && how.tos < 0) return put(data, target, target);
-  if (!how.local.empty() && !may_be_sent_to(how.local)) {
+  if (!how.local.empty() && how.local.family() != sockname_.family()) {
     throw std::invalid_argument("sendto: the local address is not of the socket's family");
   }
   put(data, target, how);

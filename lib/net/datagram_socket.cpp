@@ -21,6 +21,10 @@ void DatagramProtocol::resume_writing() {}
 std::shared_ptr<DatagramSocket> DatagramSocket::start(EventLoop& loop, DatagramStart start) {
   auto socket = std::make_shared<DatagramSocket>(loop, start);
   DatagramSocket& s = *socket;
+  // Without its name the socket would not know whom it may send to.
+  const IoResult named = loop.kernel().local_address(s.fd_, s.sockname_);
+  if (!named.ok()) throw IoError({named.code(), "getsockname", s.remote_});
+  s.plain_ = !s.sockname_.is_ip();
   std::error_code error;
   s.watch_ = loop.kernel().watch(s.fd_, s, error);
   if (error) throw IoError({error, "watch", s.sockname()});
@@ -48,8 +52,6 @@ DatagramSocket::DatagramSocket(EventLoop& loop, DatagramStart& start)
                send_queue();
              }),
       remote_(std::move(start.remote)) {
-  loop.kernel().local_address(start.socket.get(), sockname_);
-  plain_ = !sockname_.is_ip();
   // Last: what is taken before an exception nobody would close.
   fd_ = start.socket.release();
   file_ = std::move(start.file);

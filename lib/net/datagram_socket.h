@@ -99,7 +99,6 @@ class DatagramSocket final : public DatagramTransport,
 
   // -- sending
   const Address& destination(const Address& to) const;
-  bool may_be_sent_to(const Address& address) const noexcept;
   template <class How>
   void put(BytesView data, const Address& to, const How& how);
   void send_queue();

@@ -67,6 +67,7 @@ void TlsConnection::work_on(BytesView received) {
 /// The same inside a call of the application's: what the protocol is to hear waits for a turn of
 /// the loop's (contract C2).
 void TlsConnection::work_without_callbacks() {
+  const auto self = shared_from_this();
   inside_call_ = true;
   work();
   inside_call_ = false;

@@ -115,8 +115,10 @@ void Peer::pump() {
   const std::uint64_t most =
       plan_.answering ? std::min<std::uint64_t>(plan_.total, received()) : plan_.total;
   while (!over() && !writing_paused() && sent() < most && !write_timer_.active()) {
-    const auto left = static_cast<std::size_t>(most - sent());
-    write_chunk(std::min(left, stage_->lot().between(1, plan_.chunk)));
+    const std::size_t size =
+        std::min(static_cast<std::size_t>(most - sent()), stage_->lot().between(1, plan_.chunk));
+    write_chunk(size);
+    check_memory(size);
     if (plan_.gap != Duration::zero()) write_timer_.set(plan_.gap);
   }
   pumping_ = false;
@@ -140,7 +142,6 @@ void Peer::write_chunk(std::size_t size) {
   } else {
     write(bytes);
   }
-  check_memory(size);
 }
 
 void Peer::check_memory(std::size_t added) {

@@ -193,7 +193,7 @@ void crowd(Stage& stage) {
   options.backlog = static_cast<int>(stage.lot().between(1, 3));
   if (!stage.serve(std::move(options))) return;
   ConnectOptions patient;
-  patient.timeout = 20min;
+  patient.timeout = 5min;
   stage.connect(10, patient);
   stage.finish();
 }

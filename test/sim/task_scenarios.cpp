@@ -112,7 +112,7 @@ Coro<> wait_in_ways(WorkBenchPtr bench) {
 Coro<> in_order_of_completion(WorkBenchPtr bench) {
   const std::vector<Task<int>> tasks = start_all(bench);
   std::optional<Duration> limit;
-  if (bench->lot.permille(400)) limit = bench->pause();
+  if (bench->lot.permille(700)) limit = bench->pause();
   auto completed = as_completed(std::vector<Task<int>>(tasks), limit);
   std::size_t count = 0;
   std::size_t last = 0;

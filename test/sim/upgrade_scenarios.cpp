@@ -243,7 +243,8 @@ void replaced(Stage& stage) {
     trial.run_until([&last] { return last()->checker.lost(); });
     if (!in->ok()) trial.complain("replaced protocols: " + in->to_string());
     const Peer* const server = stage.servers().empty() ? nullptr : stage.servers().front().get();
-    const bool told = last()->error || (server && server->error());
+    const bool told = last()->error || (server && server->error()) ||
+                      (trial.reports() > 0 && !(server && server->made()));
     if (last()->error) trial.report("connection_lost: " + last()->error.message());
     if (in->position() < total && !told) {
       trial.complain("replaced protocols: bytes are missing, and nobody was told");

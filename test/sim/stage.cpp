@@ -93,8 +93,12 @@ void Stage::connect(std::size_t count, ConnectOptions options) {
 }
 
 void Stage::wait(Duration limit) {
-  for (const auto& each : connecting_) trial_.done(each);
-  connecting_.clear();
+  while (!connecting_.empty()) {
+    // More may come meanwhile.
+    const auto first = connecting_.front();
+    connecting_.erase(connecting_.begin());
+    trial_.done(first);
+  }
   bool late = false;
   Timer timer(loop(), [&late] { late = true; });
   timer.set(limit);

@@ -1,6 +1,7 @@
 #include "scenarios.h"
 #include "stage.h"
 
+#include <cerrno>
 #include <chrono>
 #include <stdexcept>
 
@@ -193,9 +194,24 @@ void reader_aborts(Stage& stage) {
   if (!stage.serve()) return;
   stage.connect(2);
   stage.trial().run_for(std::chrono::milliseconds(lot.below(1000)));
-  for (const auto& each : stage.clients()) {
-    lot.permille(700) ? each->do_abort() : each->do_close();
+  std::vector<testing::FaultGuard> guards;
+  for (const auto& each : stage.servers()) {
+    if (!each->made() || each->lost() || !each->writing_paused() || !lot.permille(600)) continue;
+    // Or it is reset where it reads what the client says.
+    guards.push_back(stage.trial().faults().inject({.call = "recv",
+                                                    .error = ECONNRESET,
+                                                    .fd = each->transport()->native_handle(),
+                                                    .times = 1}));
   }
+  for (const auto& each : stage.clients()) {
+    if (!guards.empty()) {
+      each->do_write(50);
+    } else {
+      lot.permille(700) ? each->do_abort() : each->do_close();
+    }
+  }
+  if (!guards.empty()) stage.trial().run_for(10s);
+  stage.abort_all();
   stage.wait(1min);
   stage.finish();
 }
@@ -287,7 +303,7 @@ void exceptions(Stage& stage) {
   };
   std::vector<const Peer*> failed;
   stage.prepare = [&](Peer& peer, bool) {
-    const std::size_t which = lot.below(12);
+    const std::size_t which = lot.below(9);
     peer.in_callback = [&, which](const char* callback) {
       if (which >= std::size(kStates)) return;
       if (!std::string_view(kStates[which]).ends_with(callback) || peer.closed()) return;

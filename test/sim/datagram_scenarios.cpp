@@ -260,7 +260,7 @@ void queued(Trial& trial) {
     const auto guard = trial.faults().inject(
         {.call = "sendmmsg", .error = EAGAIN, .after = lot.below(3), .times = lot.between(1, 3)});
     const auto memory = trial.faults().inject(
-        {.call = "sendmmsg", .error = ENOBUFS, .after = lot.below(4), .times = lot.below(2)});
+        {.call = "sendmmsg", .error = ENOBUFS, .after = lot.below(4), .times = lot.between(0, 2)});
     std::size_t left = 60;
     const auto send = [&] {
       while (left > 0 && !client->paused) {
@@ -279,7 +279,7 @@ void queued(Trial& trial) {
       for (int i = 0; i < 20; ++i) client->transport->sendto(client->next(300));
     }
     if (lot.permille(400)) trial.run_for(std::chrono::microseconds(lot.below(3000)));
-    if (lot.permille(500)) {
+    if (lot.permille(700)) {
       if (client->transport->get_write_buffer_size() > 0) {
         trial.reached("close with a queue of datagrams");
       }
@@ -338,8 +338,8 @@ void paused(Trial& trial) {
           }
       }
       trial.run_for(std::chrono::microseconds(lot.below(500)));
-      if (lot.permille(50)) who->transport->abort();
-      if (lot.permille(50)) who->transport->close();
+      if (lot.permille(70)) who->transport->abort();
+      if (lot.permille(70)) who->transport->close();
       if (who->reading_paused && who->transport->is_closing() && !who->lost) {
         trial.reached("a datagram socket is closed while paused");
       }

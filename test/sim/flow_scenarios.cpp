@@ -114,8 +114,11 @@ void changing_limits(Stage& stage) {
     Peer* const peer = stage.any();
     if (!peer || !peer->made() || peer->lost()) return;
     Transport& transport = *peer->transport();
-    const std::size_t low = lot.below(5000);
-    const std::size_t high = low + lot.below(5000);
+    // Where the queue is, or anywhere.
+    const std::size_t queued = transport.get_write_buffer_size();
+    const bool near = queued > 0 && lot.permille(600);
+    const std::size_t low = near ? queued - 1 : lot.below(5000);
+    const std::size_t high = low + 1 + lot.below(5000);
     {
       const auto scope = peer->checker().write();
       transport.set_write_buffer_limits(high, low);

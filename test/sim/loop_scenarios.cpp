@@ -351,7 +351,7 @@ void watched_descriptors(Stage& stage) {
       });
     });
   };
-  if (lot.permille(500)) start_reading();
+  if (lot.permille(300)) start_reading();
   start_writing();
   Ticker ticker(stage, 500us, 30, [&] {
     if (lot.permille(500) && reading) {

@@ -104,8 +104,8 @@ void ended_at_any_time(Stage& stage) {
   stage.server_plan.when_sent = lot.permille(300) ? Ending::none : Ending::close;
   if (!stage.serve()) return;
   stage.connect(4);
-  const bool early = lot.permille(500);
-  trial.run_for(std::chrono::microseconds(early ? lot.below(400) : lot.below(20'000)));
+  const bool early = lot.permille(400);
+  trial.run_for(std::chrono::microseconds(early ? lot.below(400) : lot.below(8000)));
   Server& server = *stage.server();
   const std::size_t before = server.connections();
   stage.connect(1);

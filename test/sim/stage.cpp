@@ -93,9 +93,12 @@ void Stage::connect(std::size_t count, ConnectOptions options) {
 }
 
 void Stage::wait(Duration limit) {
-  // Meanwhile there may be more of them.
-  for (std::size_t i = 0; i < connecting_.size(); ++i) trial_.done(connecting_[i]);
-  connecting_.clear();
+  while (!connecting_.empty()) {
+    // More may come meanwhile.
+    const auto first = connecting_.front();
+    connecting_.erase(connecting_.begin());
+    trial_.done(first);
+  }
   bool late = false;
   Timer timer(loop(), [&late] { late = true; });
   timer.set(limit);

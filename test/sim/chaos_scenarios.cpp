@@ -188,7 +188,7 @@ void check_all_arrived(Chaos& chaos) {
 }
 
 void chaos(Trial& trial, Carrier carrier) {
-  trial.allow_reports();  // who aborts gives the other side an error
+  trial.disturb();  // who aborts gives the other side an error
   Chaos chaos{.trial = trial, .lot = trial.lot(), .carrier = carrier};
   const auto make = [&chaos](std::optional<std::uint16_t> id) {
     chaos.sides.push_back(chaos.trial.protocol<Side>(chaos, id));
@@ -210,7 +210,7 @@ void chaos(Trial& trial, Carrier carrier) {
   for (std::size_t i = 0; i < chaos.sides.size(); ++i) chaos.sides[i]->finish();
   trial.run_for(60s);
   shut_down(trial, server);
-  if (trial.calm()) check_all_arrived(chaos);
+  if (trial.unharmed()) check_all_arrived(chaos);
 }
 
 }  // namespace

@@ -101,9 +101,6 @@ class Trial {
   void complain(std::string what);
   /// Somebody was told of a failure. In a calm world that is wrong.
   void report(const std::string& what);
-  /// The program itself is the cause of errors: it aborts connections, say. In a calm world, too,
-  /// somebody may be told of them.
-  void allow_reports() noexcept { reports_allowed_ = true; }
   /// The same as `report` of an exception.
   void failed(std::exception_ptr exception);
   std::size_t reports() const noexcept { return reports_; }
@@ -150,7 +147,6 @@ class Trial {
   bool disturbed_ = false;  // by the program
   bool healed_ = false;
   bool leaves_open_ = false;
-  bool reports_allowed_ = false;
   bool stuck_ = false;  // given up: nothing runs any more
 };
 

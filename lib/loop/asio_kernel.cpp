@@ -146,15 +146,34 @@ void AsioKernel::wake() noexcept {
 }
 
 void AsioKernel::set_timer(TimePoint when) {
-  const std::uint64_t setting = ++timer_setting_;
+  ++timer_setting_;
   timer_.expires_at(when);
-  if (!own_io_ && when == TimePoint::max()) return;
-  timer_.async_wait(
-      placed(remains_->timer_memory, [remains = remains_, setting](const asio::error_code& error) {
-        AsioKernel* const kernel = remains->kernel;
-        if (error || !kernel || setting != kernel->timer_setting_) return;
-        kernel->call([kernel] { kernel->client_->on_timer(); });
-      }));
+  if (!timer_waiting_) wait_for_timer();
+}
+
+/// One wait at a time, so that its memory is always at hand: a new setting cancels the wait for the
+/// last one, whose handler begins the next.
+void AsioKernel::wait_for_timer() {
+  if (!own_io_ && timer_.expiry() == TimePoint::max()) return;
+  timer_.async_wait(placed(remains_->timer_memory, [remains = remains_, setting = timer_setting_](
+                                                       const asio::error_code& error) {
+    if (AsioKernel* const kernel = remains->kernel) kernel->on_wait(setting, error);
+  }));
+  timer_waiting_ = true;
+}
+
+void AsioKernel::on_wait(std::uint64_t setting, const asio::error_code& error) {
+  timer_waiting_ = false;
+  if (setting != timer_setting_) {
+    try {
+      return wait_for_timer();
+    } catch (const std::bad_alloc&) {
+      // An io_context with other timers had no room. The client sets it again, or tries to.
+    }
+  } else if (error) {
+    return;
+  }
+  call([this] { client_->on_timer(); });
 }
 
 void AsioKernel::after_fork_in_child() {
@@ -187,7 +206,12 @@ std::error_code AsioKernel::watch_signal(int signal_number) {
   signals_->add(signal_number, error);
   if (error) return system_error_code(error.value());
   ++signal_count_;
-  wait_for_signal();
+  try {
+    wait_for_signal();
+  } catch (...) {
+    unwatch_signal(signal_number);
+    throw;
+  }
   return {};
 }
 
@@ -203,15 +227,16 @@ std::error_code AsioKernel::unwatch_signal(int signal_number) {
 
 void AsioKernel::wait_for_signal() {
   if (waiting_for_signal_) return;
-  waiting_for_signal_ = true;
-  signals_->async_wait([remains = remains_](const asio::error_code& error, int signal_number) {
+  const auto on_signal = [remains = remains_](const asio::error_code& error, int signal_number) {
     AsioKernel* const kernel = remains->kernel;
     if (!kernel) return;
     kernel->waiting_for_signal_ = false;
     if (kernel->signal_count_ > 0) kernel->wait_for_signal();
     if (error) return;
     kernel->call([kernel, signal_number] { kernel->client_->on_signal(signal_number); });
-  });
+  };
+  signals_->async_wait(placed(remains_->signal_memory, on_signal));
+  waiting_for_signal_ = true;
 }
 
 }  // namespace ferry

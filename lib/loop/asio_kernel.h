@@ -107,10 +107,13 @@ class AsioKernel final : public BsdSockets {
     HandlerMemory wake_memory;
     HandlerMemory stop_memory;
     HandlerMemory timer_memory;
+    HandlerMemory signal_memory;
     AsioKernel* kernel;
   };
   using WorkGuard = asio::executor_work_guard<asio::io_context::executor_type>;
 
+  void wait_for_timer();
+  void on_wait(std::uint64_t setting, const asio::error_code& error);
   void wait_for_signal();
   /// Calls what is the client's or a listener's.
   template <class F>
@@ -128,6 +131,7 @@ class AsioKernel final : public BsdSockets {
   bool drain_posted_ = false;
   std::atomic<bool> wake_posted_ = false;
   std::uint64_t timer_setting_ = 0;  // tells a wait that was replaced from the one that counts
+  bool timer_waiting_ = false;
   std::size_t signal_count_ = 0;
   bool waiting_for_signal_ = false;
 };

@@ -137,11 +137,17 @@ IoResult BsdSockets::listen(int fd, int backlog) {
 }
 
 IoResult BsdSockets::accept(int fd, Address& peer) {
-  return address_call(
-      [fd](sockaddr* address, socklen_t* length) {
-        return ::accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      },
-      peer);
+  int accepted = -1;
+  try {
+    return address_call(
+        [&](sockaddr* address, socklen_t* length) {
+          return accepted = ::accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        },
+        peer);
+  } catch (...) {  // no memory for the name of a Unix socket
+    ::close(accepted);
+    throw;
+  }
 }
 
 IoResult BsdSockets::connect(int fd, const Address& address) {

@@ -111,7 +111,8 @@ void EventLoop::run_forever() {
     ~Leave() {
       loop.state_->stopping = loop.state_->stop_issued = false;
       // Who runs a shared kernel next need not be this function.
-      if (loop.state_->shared && !loop.ready_.empty()) loop.request_drain();
+      const bool left = !loop.ready_.empty() || !loop.state_->mail.empty();
+      if (loop.state_->shared && left) loop.request_drain();
       take_back_timer(loop, *loop.state_);
     }
   } leave{*this};
@@ -252,9 +253,10 @@ TimePoint EventLoop::time() const {
 void EventLoop::arm_timer(TimePoint when) {
   LoopState& s = *state_;
   if (when >= s.timer_armed) return;
-  s.timer_armed = std::min(when, kernel_->now() + kLongestWait);
+  const TimePoint at = std::min(when, kernel_->now() + kLongestWait);
   try {
-    kernel_->set_timer(s.timer_armed);
+    kernel_->set_timer(at);
+    s.timer_armed = at;
   } catch (const std::bad_alloc&) {
     s.timer_armed = TimePoint::max();
     note_overdue();
@@ -276,14 +278,15 @@ void EventLoop::on_drain() {
       loop.ready_.rewind();
       loop.drain_requested_ = s.draining = false;
       if (s.stop_issued) return;
-      if (!loop.ready_.empty() || s.stopping || s.overdue) loop.request_drain();
+      // What stays in `mail` was announced before: no wake is to come for it.
+      if (!loop.ready_.empty() || s.stopping || s.overdue || !s.mail.empty()) loop.request_drain();
     }
   } turn(*this);
 
   try {
     collect_mail();
   } catch (const std::bad_alloc&) {
-    s.overdue = true;  // in the next turn
+    // The rest of it in the next turn.
   }
   if (s.stop_issued) return;  // what came after the last batch waits for the next run
   ++s.turns;

@@ -23,14 +23,14 @@ class AsyncWaitWatch final : public FdWatch, public std::enable_shared_from_this
   AsyncWaitWatch(asio::io_context& io, Listener& listener) : descriptor_(io), listener_(listener) {}
 
   std::error_code start(int fd) {
-    self_ = shared_from_this();
     // Asio takes a file that epoll refuses, and its waits then fail one after the other.
     struct stat status {};
     if (::fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))) {
       return {EPERM, std::system_category()};
     }
     asio::error_code error;
-    descriptor_.assign(fd, error);
+    descriptor_.assign(fd, error);  // may throw: then nobody owns this yet
+    if (!error) self_ = shared_from_this();
     return {error.value(), std::system_category()};
   }
 

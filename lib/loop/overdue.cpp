@@ -21,7 +21,8 @@ void EventLoop::note_overdue() noexcept {
   request_drain();
 }
 
-/// Calls what could not be put into the ready queue.
+/// Calls what could not be put into the ready queue; not more of each kind than a turn runs, for
+/// while there is no memory each may bring about the next.
 void EventLoop::run_overdue() {
   LoopState& s = *state_;
   struct Again {
@@ -44,11 +45,23 @@ void EventLoop::run_overdue() {
     while (each && !each->overdue_) each = each->next_;
     return each;
   };
-  while (LoopResource* const resource = first_overdue(s.resources)) {
+  LoopResource* resource = nullptr;
+  for (std::size_t budget = kCallbacksPerTurn; (resource = first_overdue(s.resources)) != nullptr;
+       --budget) {
+    if (budget == 0) {
+      note_overdue();
+      break;
+    }
     resource->overdue_ = false;
     resource->on_overdue();
   }
-  while (FutureState* const future = first_overdue(s.futures)) {
+  FutureState* future = nullptr;
+  for (std::size_t budget = kCallbacksPerTurn; (future = first_overdue(s.futures)) != nullptr;
+       --budget) {
+    if (budget == 0) {
+      note_overdue();
+      break;
+    }
     future->overdue_ = false;
     struct Release {  // what was held for this
       FutureState& state;

@@ -19,9 +19,13 @@ void EventLoop::add_signal_handler(int signal_number, Function<void()> callback)
   auto handling = std::make_shared<Function<void()>>(std::move(callback));
   auto& handler = state_->signals[signal_number];
   if (!handler) {
-    if (const std::error_code error = kernel_->watch_signal(signal_number)) {
+    try {
+      if (const std::error_code error = kernel_->watch_signal(signal_number)) {
+        throw std::system_error(error, "add_signal_handler");
+      }
+    } catch (...) {
       state_->signals.erase(signal_number);
-      throw std::system_error(error, "add_signal_handler");
+      throw;
     }
   }
   handler = std::move(handling);

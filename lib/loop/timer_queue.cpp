@@ -11,6 +11,13 @@ std::int64_t ticks(TimePoint when) noexcept {
   return when.time_since_epoch().count();
 }
 
+/// Doubles it when it grows: `reserve` alone takes just what it is told, and to grow by a chunk at
+/// a time would copy everything for each chunk.
+template <class T>
+void make_room(std::vector<T>& vector, std::size_t size) {
+  if (vector.capacity() < size) vector.reserve(std::max(size, 2 * vector.capacity()));
+}
+
 }  // namespace
 
 TimerQueue::~TimerQueue() {
@@ -141,10 +148,9 @@ TimerNode& TimerQueue::allocate() {
   if (free_.empty()) {
     const auto first = static_cast<std::uint32_t>(chunks_.size() * kChunk);
     const std::size_t size = first + kChunk;
-    free_.reserve(size);
-    // So much that `push` can do without more.
-    if (heap_.capacity() < size) heap_.reserve(std::max(size, 2 * heap_.capacity()));
-    live_.reserve(size);
+    make_room(free_, size);
+    make_room(heap_, size);  // so much that `push` can do without more
+    make_room(live_, size);
     chunks_.push_back(std::make_unique<TimerNode[]>(kChunk));
     live_.resize(size);
     for (std::uint32_t i = kChunk; i-- > 0;) {

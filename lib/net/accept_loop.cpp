@@ -77,16 +77,17 @@ void AcceptLoop::accept_some() {
       waits_for_room_ = true;
       return;
     }
-    Address peer;
-    const IoResult accepted = loop_.kernel().accept(socket_.get(), peer);
+    IoResult accepted;
+    try {
+      Address peer;
+      accepted = loop_.kernel().accept(socket_.get(), peer);
+      if (accepted.ok()) owner_.on_accepted(Socket(loop_.kernel(), accepted.fd()), peer);
+    } catch (...) {
+      // A LoopExit: the loop may run again. Or there was no memory.
+      if (watch_) watch_->arm(Direction::read, FdWatch::Arm::if_ready);
+      throw;
+    }
     if (accepted.ok()) {
-      try {
-        owner_.on_accepted(Socket(loop_.kernel(), accepted.fd()), peer);
-      } catch (...) {
-        // A LoopExit: the loop may run again. Or there was no memory.
-        if (watch_) watch_->arm(Direction::read, FdWatch::Arm::if_ready);
-        throw;
-      }
       if (!watch_) return;
     } else if (accepted.would_block()) {
       watch_->arm(Direction::read, FdWatch::Arm::after_would_block);

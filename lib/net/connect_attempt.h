@@ -3,6 +3,7 @@
 #include <ferry/event_loop.h>
 
 #include <span>
+#include <utility>
 
 namespace ferry {
 
@@ -22,9 +23,10 @@ class ConnectAttempt final : private FdWatch::Listener {
   /// room: the kernel does not tell when (connect(2), EAGAIN).
   Status start(std::span<const Address> locals);
   Status status() const noexcept { return status_; }
-  const Address& remote() const noexcept { return remote_; }
-  /// Why it failed.
-  const Error& error() const noexcept { return error_; }
+  /// At the end, and moved out: a copy may need memory.
+  Address take_remote() noexcept { return std::move(remote_); }
+  /// Why it failed; moved out too.
+  Error take_error() noexcept { return std::move(error_); }
   /// The connected socket; nothing watches it.
   Socket take_socket();
 

@@ -18,9 +18,9 @@ constexpr std::size_t kMostChunk = 256 * 1024;
 }  // namespace
 
 void FileSender::start(std::shared_ptr<Transport> transport, StreamTransport* plain,
-                       std::unique_ptr<FileSending> sending) {
-  const auto sender = std::make_shared<FileSender>(transport, plain, std::move(sending));
-  sender->sending_->result.set_cancel_hook([weak = std::weak_ptr(sender)] {
+                       std::unique_ptr<FileSending>& sending) {
+  const auto sender = std::make_shared<FileSender>(transport, plain);
+  sending->result.set_cancel_hook([weak = std::weak_ptr(sender)] {
     const auto alive = weak.lock();
     if (!alive) return;
     alive->finish(make_error_code(errc::cancelled));
@@ -32,6 +32,7 @@ void FileSender::start(std::shared_ptr<Transport> transport, StreamTransport* pl
     }
   });
   transport->set_protocol(sender);
+  sender->sending_ = std::move(sending);
   sender->read();
 }
 
@@ -41,12 +42,8 @@ bool FileSender::is_at_work(const Transport& transport) {
   return sender && sender->sending_;
 }
 
-FileSender::FileSender(std::shared_ptr<Transport> transport, StreamTransport* plain,
-                       std::unique_ptr<FileSending> sending)
-    : transport_(std::move(transport)),
-      plain_(plain),
-      owner_(transport_->get_protocol()),
-      sending_(std::move(sending)) {
+FileSender::FileSender(std::shared_ptr<Transport> transport, StreamTransport* plain)
+    : transport_(std::move(transport)), plain_(plain), owner_(transport_->get_protocol()) {
   const std::size_t size =
       std::clamp(transport_->get_write_buffer_limits().high, kLeastChunk, kMostChunk);
   chunk_ = std::make_shared<std::vector<std::byte>>(size);

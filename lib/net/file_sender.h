@@ -18,14 +18,14 @@ class StreamTransport;
 /// which meanwhile gets everything else through it.
 class FileSender final : public Protocol, public std::enable_shared_from_this<FileSender> {
  public:
-  /// `plain` is the transport if it is a StreamTransport, whose writing is reserved already.
+  /// `plain` is the transport if it is a StreamTransport, whose writing is reserved already. Takes
+  /// `sending` if it does not throw (std::bad_alloc).
   static void start(std::shared_ptr<Transport> transport, StreamTransport* plain,
-                    std::unique_ptr<FileSending> sending);
+                    std::unique_ptr<FileSending>& sending);
   /// True if one is at work on this transport.
   static bool is_at_work(const Transport& transport);
 
-  FileSender(std::shared_ptr<Transport> transport, StreamTransport* plain,
-             std::unique_ptr<FileSending> sending);  // for `start`
+  FileSender(std::shared_ptr<Transport> transport, StreamTransport* plain);  // for `start`
   ~FileSender() override;
 
   void data_received(BytesView data) override { owner_->data_received(data); }
@@ -51,7 +51,7 @@ class FileSender final : public Protocol, public std::enable_shared_from_this<Fi
   std::shared_ptr<Transport> transport_;
   StreamTransport* plain_;
   std::shared_ptr<Protocol> owner_;
-  std::unique_ptr<FileSending> sending_;  // null: done
+  std::unique_ptr<FileSending> sending_;  // null: not begun, or done
   Chunk chunk_;
   Future<IoResult> reading_;          // no future: no job is under way
   bool paused_ = false;               // the transport has too much

@@ -61,7 +61,7 @@ void ConnectRace::start_next() {
       case ConnectAttempt::Status::connected:
         return win(*attempt);
       case ConnectAttempt::Status::failed:
-        errors_[index] = attempt->error();
+        errors_[index] = attempt->take_error();
         break;
       case ConnectAttempt::Status::pending:
         runners_.push_back({index, std::move(attempt)});
@@ -78,7 +78,7 @@ void ConnectRace::on_finished(ConnectAttempt& attempt) {
     return other.attempt.get() == &attempt;
   });
   const bool latest = runner + 1 == runners_.end();
-  errors_[runner->index] = attempt.error();
+  errors_[runner->index] = attempt.take_error();
   runners_.erase(runner);
   // An older one that fails leaves the latest its time.
   if (latest) start_next();
@@ -86,7 +86,7 @@ void ConnectRace::on_finished(ConnectAttempt& attempt) {
 
 void ConnectRace::win(ConnectAttempt& attempt) {
   Outcome outcome;
-  outcome.remote = attempt.remote();
+  outcome.remote = attempt.take_remote();
   outcome.socket = attempt.take_socket();
   // The others at once, also one that has connected and only waits to say so.
   delay_timer_.cancel();

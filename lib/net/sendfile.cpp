@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -77,10 +78,17 @@ Future<std::uint64_t> sendfile(const std::shared_ptr<Transport>& transport, int 
   sending->fallback = fallback;
   sending->was_reading = transport->is_reading();
   transport->pause_reading();
-  if (plain) {
-    plain->send_file(std::move(sending));
-  } else {
-    FileSender::start(transport, nullptr, std::move(sending));
+  try {
+    if (plain) {
+      plain->send_file(sending);
+    } else {
+      FileSender::start(transport, nullptr, sending);
+    }
+  } catch (const std::bad_alloc&) {
+    if (!sending) throw;
+    sending->finish(loop, std::make_error_code(std::errc::not_enough_memory),
+                    transport->peername());
+    if (sending->was_reading) transport->resume_reading();
   }
   return result;
 }

@@ -43,13 +43,12 @@ Future<std::size_t> ServerBase::drain(Duration limit) {
   usable_loop();
   const auto alive = shared_from_this();
   const auto drain = std::make_shared<Drain>(*this);
-  drains_.reserve(drains_.size() + 1);
-  close();
   drain->future.set_cancel_hook([weak = std::weak_ptr(drain)] {
     if (const auto cancelled = weak.lock()) cancelled->deadline.cancel();
   });
-  drain->deadline.set(limit);
-  drains_.push_back(drain);
+  drains_.push_back(drain);  // before `close`, which may take the room that was reserved for it
+  close();
+  if (!drain->future.done()) drain->deadline.set(limit);
   finish_if_over();
   return drain->future;
 }

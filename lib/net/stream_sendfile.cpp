@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <utility>
 
 namespace ferry {
@@ -16,16 +17,17 @@ constexpr std::uint64_t kBytesPerTurn = 4 * 1024 * 1024;
 
 }  // namespace
 
-void StreamTransport::send_file(std::unique_ptr<FileSending> file) {
+void StreamTransport::send_file(std::unique_ptr<FileSending>& file) {
   if (corked_ && !loop().gather_buffer().empty()) send_gathered();
-  rare().file = std::move(file);
-  writing_reserved_ = true;
-  if (closing_) return end_file(error().code);  // what was gathered could not be sent
-  rare_->file->result.set_cancel_hook([weak = std::weak_ptr(self_)] {
+  StreamRare& room = rare();
+  file->result.set_cancel_hook([weak = std::weak_ptr(self_)] {
     const auto transport = weak.lock();
     if (transport && transport->sending_file())
       transport->end_file(make_error_code(errc::cancelled));
   });
+  room.file = std::move(file);
+  writing_reserved_ = true;
+  if (closing_) return end_file(error().code);  // what was gathered could not be sent
   if (nothing_queued()) send_more_of_file();
 }
 
@@ -35,7 +37,7 @@ void StreamTransport::send_more_of_file() {
   for (const std::uint64_t begun = rare_->file->sent; rare_->file->left > 0;) {
     if (rare_->file->sent - begun >= kBytesPerTurn) {
       write_armed_ = true;
-      return watch_->arm(Direction::write, FdWatch::Arm::if_ready);
+      return or_fail("sendfile", [this] { watch_->arm(Direction::write, FdWatch::Arm::if_ready); });
     }
     const auto most = static_cast<std::size_t>(std::min(rare_->file->left, kBytesPerTurn));
     const IoResult r = kernel.send_file(fd_, rare_->file->file->get(), rare_->file->next, most);
@@ -50,7 +52,11 @@ void StreamTransport::send_more_of_file() {
 
 void StreamTransport::send_file_by_reading() {
   if (!rare_->file->fallback) return end_file(system_error_code(EOPNOTSUPP));
-  FileSender::start(self_, this, std::move(rare_->file));
+  try {
+    FileSender::start(self_, this, rare_->file);
+  } catch (const std::bad_alloc&) {
+    end_file(std::make_error_code(std::errc::not_enough_memory));
+  }
 }
 
 /// No callback comes from inside. No code: all is sent.

@@ -128,6 +128,7 @@ void StreamTransport::lose() {
 /// bytes is to send a reset, which may destroy what the peer has not read yet (RFC 1122, 4.2.2.13).
 void StreamTransport::discard_input() {
   if (eof_received_) return;
+  watch_.reset();  // from now on "nothing there" is the last word
   Kernel& kernel = loop().kernel();
   if (!eof_sent_) kernel.shutdown(fd_, SHUT_WR);
   MutableBytes buffer;

@@ -81,8 +81,9 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
 
   /// connection_made has been called.
   bool made() const noexcept { return slot_.made(); }
-  /// As ferry/sendfile.h has checked that it may; reading is paused.
-  void send_file(std::unique_ptr<FileSending> file);
+  /// As ferry/sendfile.h has checked that it may; reading is paused. Takes `file` if it does not
+  /// throw.
+  void send_file(std::unique_ptr<FileSending>& file);
   bool eof_wanted() const noexcept { return eof_wanted_; }
   /// While it is, `write` and its kin throw.
   bool writing_reserved() const noexcept { return writing_reserved_; }

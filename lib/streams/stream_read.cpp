@@ -29,7 +29,14 @@ void StreamReadBase::await_suspend(std::coroutine_handle<> coroutine) {
   state_->reading_ = this;
   suspend(coroutine);
   if (state_->size() == 0) state_->give_memory_back();
-  state_->steer();  // somebody wants more, however much there is
+  try {
+    state_->steer();  // somebody wants more, however much there is
+  } catch (...) {
+    if (!waiting()) return;  // cancelled already
+    state_->reading_ = nullptr;
+    unsuspend();
+    throw;
+  }
 }
 
 bool StreamReadBase::cancel(std::string_view message) {

@@ -122,7 +122,7 @@ namespace {
 class StepNote {
  public:
   StepNote(std::shared_ptr<RunningStep> note, const std::string& text) : note_(std::move(note)) {
-    if (note_) exchange(text);
+    if (note_) exchange(report_text([&text] { return text; }));
   }
   ~StepNote() {
     if (note_) exchange(std::move(outer_));
@@ -143,8 +143,11 @@ class StepNote {
 void TaskCore::timed_step() {
   EventLoop& loop = *loop_;
   const AnyFuture self(future_);  // the task may be gone afterwards
-  std::string text = "task '";
-  text.append(name()).append("' from ").append(place_text(place_of(*this)));
+  std::string text = report_text([this] {
+    std::string begun = "task '";
+    begun.append(name()).append("' from ").append(place_text(place_of(*this)));
+    return begun;
+  });
   const TimePoint begin = loop.time();
   {
     const StepNote note(TaskList::of(loop).watched_step(), text);
@@ -152,8 +155,12 @@ void TaskCore::timed_step() {
   }
   const Duration taken = loop.time() - begin;
   if (taken < loop.slow_callback_duration()) return;
-  text.append(" to ").append(self.done() ? "its end" : place_text(place_of(*this)));
-  loop.report_slow("the step of " + text, taken);
+  loop.report_slow(report_text([&] {
+                     text.append(" to ");
+                     text.append(self.done() ? "its end" : place_text(place_of(*this)));
+                     return "the step of " + text;
+                   }),
+                   taken);
 }
 
 void TaskCore::run_step() {

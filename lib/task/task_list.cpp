@@ -7,6 +7,13 @@
 
 namespace ferry {
 
+namespace {
+
+/// Of tasks that are overdue, in one turn: as many as the loop runs callbacks.
+constexpr std::size_t kStepsAtOnce = 61;
+
+}  // namespace
+
 TaskList& TaskList::of(EventLoop& loop) {
   std::unique_ptr<LoopExtension>& place = loop.extension();
   if (!place) [[unlikely]] {
@@ -64,7 +71,9 @@ void TaskList::on_overdue() {
     while (task && !task->overdue_) task = task->next_;
     return task;
   };
-  while (TaskCore* const task = first_overdue()) {
+  TaskCore* task = nullptr;
+  for (std::size_t budget = kStepsAtOnce; (task = first_overdue()) != nullptr; --budget) {
+    if (budget == 0) return loop_->note_overdue();  // the rest in the next turn
     task->overdue_ = false;
     loop_->run_callback([task] { task->step(); });
   }

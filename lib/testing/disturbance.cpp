@@ -32,17 +32,16 @@ SimLink draw_link(Seed& lot) {
   if (lot.permille(700)) link.latency_min = some_time(lot, 10us, 50ms);
   if (lot.permille(400)) link.latency_max = link.latency_min + some_time(lot, 10us, 100ms);
   if (lot.permille(150)) link.bandwidth = log_uniform(lot, 100'000, 100'000'000);
-  switch (lot.below(6)) {
-    case 0:
-      link.pieces = SimLink::Pieces::random;
-      break;
-    case 1:
-      link.pieces = SimLink::Pieces::fixed;
-      break;
-    default:
-      break;
+  const std::size_t which = lot.below(60);
+  if (which < 10) {
+    link.pieces = SimLink::Pieces::random;
+  } else if (which < 20) {
+    link.pieces = SimLink::Pieces::fixed;
+  } else if (which < 25) {
+    link.pieces = SimLink::Pieces::boundary;
+  } else if (which < 26) {
+    link.pieces = SimLink::Pieces::single;  // dear
   }
-  // Byte by byte is dear: piece sizes from 1 byte on are drawn, so it does come up.
   link.piece_size = log_uniform(lot, 1, 8192);
   if (lot.permille(500)) {
     link.loss = static_cast<unsigned>(lot.below(200));
@@ -64,8 +63,11 @@ Disturbance draw_error(Seed& lot) {
   one.call = kCalls[lot.below(kCalls.size())];
   const auto errors = FaultKernel::errors_of(one.call);
   one.error = errors[lot.below(errors.size())];
-  one.after = log_uniform(lot, 1, 60) - 1;
+  // Of some calls a program makes but a few.
+  const bool few = one.call == "socket" || one.call == "bind" || one.call == "listen";
+  one.after = few ? lot.below(4) : log_uniform(lot, 1, 60) - 1;
   one.count = lot.permille(700) ? 1 : lot.between(2, 10);
+  one.later = one.call == "connect" && lot.permille(500);
   return one;
 }
 
@@ -121,6 +123,9 @@ std::string describe(const SimLink& link) {
     case SimLink::Pieces::single:
       text += ", byte by byte";
       break;
+    case SimLink::Pieces::boundary:
+      text += ", in pieces that end near multiples of " + std::to_string(link.piece_size);
+      break;
     default:
       text += ", in pieces of up to " + std::to_string(link.piece_size) + " bytes";
   }
@@ -158,7 +163,8 @@ std::string Disturbance::to_string() const {
     case Kind::cut_after:
       return "each connection is cut after " + number + " bytes";
     case Kind::error:
-      return begin + std::string(call) + " fails " + number + " times: " + std::strerror(error);
+      return begin + std::string(call) + (later ? " fails later, " : " fails ") + number +
+             " times: " + std::strerror(error);
     case Kind::errors:
       return begin + number + " of a thousand calls fail" + span;
     case Kind::descriptors:
@@ -172,13 +178,14 @@ std::string Disturbance::to_string() const {
 }
 
 std::vector<Disturbance> draw_disturbances(std::uint64_t seed, const Troubles& allowed) {
+  // Not the streams of what happens then.
   std::vector<Disturbance> all;
-  Seed schedule(seed, "schedule");
+  Seed schedule(seed, "schedule plan");
   if (schedule.permille(500)) all.push_back({.kind = Kind::schedule});
   if (schedule.permille(80)) {
     all.push_back({.kind = Kind::slow_turns, .lasts = some_time(schedule, 1us, 2ms)});
   }
-  Seed net(seed, "net");
+  Seed net(seed, "net plan");
   if (allowed.network && net.permille(600)) {
     all.push_back({.kind = Kind::link, .link = draw_link(net)});
   }
@@ -190,7 +197,7 @@ std::vector<Disturbance> draw_disturbances(std::uint64_t seed, const Troubles& a
                    .after = log_uniform(net, 1, 600),
                    .lasts = some_time(net, 100us, 800ms)});
   }
-  Seed fault(seed, "fault");
+  Seed fault(seed, "fault plan");
   if (allowed.calls && fault.permille(300)) {
     all.push_back({.kind = Kind::short_counts, .count = log_uniform(fault, 5, 400)});
   }

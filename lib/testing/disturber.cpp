@@ -30,10 +30,14 @@ void Trial::Disturber::start_at_once(const Disturbance& one) {
   SimKernel* sim = trial_.sim_;
   switch (one.kind) {
     case Kind::error:
-      faults_.push_back(trial_.faults_->inject(
-          {.call = one.call, .error = one.error, .after = one.after, .times = one.count}));
+      faults_.push_back(trial_.faults_->inject({.call = one.call,
+                                                .error = one.error,
+                                                .after = one.after,
+                                                .times = one.count,
+                                                .later = one.later}));
       return;
-    case Kind::call: return trial_.faults_->fail_call(one.after, one.count);
+    case Kind::call:
+      return trial_.faults_->fail_call(one.after, one.count);
     case Kind::short_counts:
       storm_.short_counts = static_cast<unsigned>(one.count);
       return blow();
@@ -44,7 +48,9 @@ void Trial::Disturber::start_at_once(const Disturbance& one) {
       if (sim) sim->set_turn_cost(one.lasts);
       return;
     case Kind::cut_after:
-      if (sim) troubles_.push_back(sim->network().cut_after(one.count));
+      if (!sim) return;
+      troubles_.push_back(sim->network().cut_after(one.count));
+      cuts_later_ = true;
       return;
     default:
       return;  // the kernel was made with it
@@ -76,10 +82,11 @@ void Trial::Disturber::begin(const Disturbance& one) {
         route.to = trial_.server_;
         route.one_way = true;
       }
+      trial_.harmed_ = true;
       return keep(sim->network().partition(route), one.lasts);
     }
     case Kind::cut:
-      static_cast<void>(sim->network().cut());
+      if (sim->network().cut() > 0) trial_.harmed_ = true;
       return;
     case Kind::errors:
       storm_.errors = static_cast<unsigned>(one.count);
@@ -91,8 +98,10 @@ void Trial::Disturber::begin(const Disturbance& one) {
       });
       return;
     case Kind::descriptors:
+      trial_.harmed_ = true;
       return forbid_descriptors(one.lasts);
     case Kind::clock:
+      trial_.harmed_ = true;
       return sim->advance(one.lasts);
     default:
       return;
@@ -117,6 +126,10 @@ void Trial::Disturber::keep(Guard guard, Duration time) {
   troubles_.push_back(std::move(guard));
   const auto place = std::prev(troubles_.end());
   trial_.sim_->at(trial_.sim_->now() + time, [place] { place->end(); });
+}
+
+bool Trial::Disturber::has_cut() const {
+  return cuts_later_ && trial_.sim_->network().stats().cut > 0;
 }
 
 void Trial::Disturber::heal() {

@@ -15,6 +15,8 @@ class Trial::Disturber {
   /// After each call: what waits for this number of calls begins.
   void count_calls();
   void heal();
+  /// A connection was cut after some bytes.
+  bool has_cut() const;
 
  private:
   void start_at_once(const Disturbance& one);
@@ -29,6 +31,7 @@ class Trial::Disturber {
   FaultStorm storm_;
   std::list<FaultGuard> faults_;
   std::list<SimGuard> troubles_;
+  bool cuts_later_ = false;
 };
 
 }  // namespace ferry::testing

@@ -3,11 +3,13 @@
 #include <ferry/resolver.h>
 
 #include <netdb.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <stdexcept>
 
 namespace ferry::testing {
@@ -50,6 +52,20 @@ constexpr Failures kFailures[] = {
     {"splice", {ENOMEM, ECONNRESET}},
     {"writev", {EPIPE, EIO, ENOSPC}},
 };
+
+/// Of these the program may be told "not now", if it is told when it may try again: if it watches
+/// the descriptor.
+bool may_block(std::string_view call) {
+  constexpr std::string_view kCalls[] = {"accept", "read",     "recv",    "recvmmsg",
+                                         "send",   "sendmmsg", "sendmsg", "writev"};
+  return std::find(std::begin(kCalls), std::end(kCalls), call) != std::end(kCalls);
+}
+
+/// A connect may hear so from the network, later.
+bool from_network(std::string_view call, int error) {
+  return call == "connect" && (error == ECONNREFUSED || error == ETIMEDOUT ||
+                               error == ENETUNREACH || error == EHOSTUNREACH);
+}
 
 IoResult failure(int error) {
   return {-1, error};
@@ -167,15 +183,20 @@ FaultKernel::Verdict FaultKernel::judge(std::string_view call, int fd, std::size
     if (fault.error == 0 && units <= fault.count) continue;
     const std::uint64_t seen = rule.seen++;
     if (seen < fault.after || seen - fault.after >= fault.times) continue;
-    if (fault.error != 0) return note(call, fd, {.error = fault.error});
+    if (fault.error != 0) return note(call, fd, {.error = fault.error, .later = fault.later});
     return note(call, fd, {.most = std::max<std::size_t>(fault.count, 1)});
   }
   if (storm_) {
     if (seed_.permille(storm_->errors)) {
       const std::span<const int> errors = errors_of(call);
-      return note(call, fd, {.error = errors[seed_.below(errors.size())]});
+      const int error = errors[seed_.below(errors.size())];
+      const bool later = from_network(call, error) && seed_.permille(500);
+      return note(call, fd, {.error = error, .later = later});
     }
-    if (units > 1 && seed_.permille(storm_->short_counts)) {
+    if ((units > 1 || may_block(call)) && seed_.permille(storm_->short_counts)) {
+      const bool later = seed_.below(8) == 0 && may_block(call) && watched(fd);
+      if (later) return note(call, fd, {.error = EAGAIN});
+      if (units < 2) return {};
       // Half of them next to nothing: what is offered is often much more than what is there.
       const std::size_t most =
           seed_.permille(500) ? std::min<std::size_t>(units - 1, 16) : units - 1;
@@ -188,6 +209,11 @@ FaultKernel::Verdict FaultKernel::judge(std::string_view call, int fd, std::size
 FaultKernel::Verdict FaultKernel::note(std::string_view call, int fd, Verdict verdict) {
   injected_.push_back({calls_ - 1, call, fd, verdict.error});
   return verdict;
+}
+
+bool FaultKernel::watched(int fd) const {
+  return std::any_of(watches_.begin(), watches_.end(),
+                     [fd](const Watch* watch) { return watch->fd() == fd; });
 }
 
 void FaultKernel::made_up(int fd, Direction direction) {
@@ -271,7 +297,17 @@ IoResult FaultKernel::accept(int fd, Address& peer) {
   return told("accept", fd, failure(verdict.error));
 }
 IoResult FaultKernel::connect(int fd, const Address& address) {
-  return plain("connect", fd, [&] { return inner().connect(fd, address); });
+  const Verdict verdict = judge("connect", fd);
+  if (!verdict.harmed()) return told("connect", fd, inner().connect(fd, address));
+  int type = 0;
+  if (!verdict.later || !address.is_ip() ||
+      !inner().get_option(fd, SOL_SOCKET, SO_TYPE, type).ok() || type != SOCK_STREAM) {
+    return told("connect", fd, failure(verdict.error));
+  }
+  // A socket that is not connected counts as hung up: the program is told soon.
+  late_errors_[fd] = verdict.error;
+  made_up(fd, Direction::write);
+  return told("connect", fd, failure(EINPROGRESS));
 }
 
 IoResult FaultKernel::recv(int fd, MutableBytes into) {
@@ -314,6 +350,7 @@ IoResult FaultKernel::shutdown(int fd, int how) {
   return plain("shutdown", fd, [&] { return inner().shutdown(fd, how); });
 }
 IoResult FaultKernel::close(int fd) noexcept {
+  late_errors_.erase(fd);
   return told("close", fd, inner().close(fd));
 }
 IoResult FaultKernel::local_address(int fd, Address& address) {
@@ -326,7 +363,15 @@ IoResult FaultKernel::set_option(int fd, int level, int name, int value) {
   return plain("setsockopt", fd, [&] { return inner().set_option(fd, level, name, value); });
 }
 IoResult FaultKernel::get_option(int fd, int level, int name, int& value) {
-  return plain("getsockopt", fd, [&] { return inner().get_option(fd, level, name, value); });
+  return plain("getsockopt", fd, [&] {
+    const auto late = late_errors_.find(fd);
+    if (late == late_errors_.end() || level != SOL_SOCKET || name != SO_ERROR) {
+      return inner().get_option(fd, level, name, value);
+    }
+    value = late->second;
+    late_errors_.erase(late);
+    return IoResult{};
+  });
 }
 IoResult FaultKernel::pipe(int& read_end, int& write_end) {
   const Verdict verdict = judge("pipe2", -1);

@@ -1,5 +1,7 @@
 #include <ferry/testing/pattern_stream.h>
 
+#include "joined.h"
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -105,7 +107,7 @@ std::string so_many_bytes(std::uint64_t count) {
 /// "1000 to 1023"
 std::string range(std::uint64_t first, std::uint64_t length) {
   std::string text = std::to_string(first);
-  if (length > 1) text += " to " + std::to_string(first + length - 1);
+  if (length > 1) text += joined({" to ", std::to_string(first + length - 1)});
   return text;
 }
 
@@ -357,33 +359,34 @@ std::string PatternReader::to_string() const {
   if (ok()) return {};
   PatternReader settled = *this;
   settled.settle();
-  std::string text = "stream " + std::to_string(own_) + ": ";
+  std::string text = joined({"stream ", std::to_string(own_), ": "});
   for (const PatternFinding& finding : settled.findings()) {
     if (&finding != settled.findings_.data()) text += "; ";
     text += finding.to_string();
   }
-  if (settled.found_ > kMost) text += "; and " + std::to_string(settled.found_ - kMost) + " more";
+  if (settled.found_ > kMost)
+    text += joined({"; and ", std::to_string(settled.found_ - kMost), " more"});
   return text;
 }
 
 std::string PatternFinding::to_string() const {
-  std::string text = "at " + std::to_string(offset) + ": " + so_many_bytes(length);
+  const std::string what = joined({"at ", std::to_string(offset), ": ", so_many_bytes(length)});
   switch (kind) {
     case Kind::lost:
-      return text + " lost (" + range(offset, length) + ")";
+      return joined({what, " lost (", range(offset, length), ")"});
     case Kind::doubled:
-      return text + " again (" + range(found, length) + ")";
+      return joined({what, " again (", range(found, length), ")"});
     case Kind::reordered:
-      return text + " late (" + range(offset, length) + ")";
+      return joined({what, " late (", range(offset, length), ")"});
     case Kind::foreign:
-      return text + " of stream " + std::to_string(id) + " (its " + range(found, length) + ")";
+      return joined({what, " of stream ", std::to_string(id), " (its ", range(found, length), ")"});
     case Kind::garbage:
-      text += " of garbage: " + hex(std::span(got).first(shown));
-      return text + " instead of " + hex(std::span(expected).first(shown));
+      return joined({what, " of garbage: ", hex(std::span(got).first(shown)), " instead of ",
+                     hex(std::span(expected).first(shown))});
     case Kind::excess:
-      return text + " more than were written";
+      return joined({what, " more than were written"});
   }
-  return text;
+  return what;
 }
 
 }  // namespace ferry::testing

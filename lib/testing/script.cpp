@@ -1,6 +1,7 @@
 #include "script.h"
 
 #include "escaped.h"
+#include "joined.h"
 
 #include <netinet/in.h>
 
@@ -33,21 +34,21 @@ std::string so_long(Duration time) {
 std::string ScriptStep::to_string() const {
   switch (kind) {
     case Kind::expect:
-      return "expect " + escaped(bytes);
+      return joined({"expect ", escaped(bytes)});
     case Kind::take:
-      return "take " + so_many_bytes(size);
+      return joined({"take ", so_many_bytes(size)});
     case Kind::take_until:
-      return "take until " + escaped(bytes);
+      return joined({"take until ", escaped(bytes)});
     case Kind::expect_eof:
       return "expect the end";
     case Kind::expect_reset:
       return "expect a reset";
     case Kind::expect_silence:
-      return "expect silence for " + so_long(time);
+      return joined({"expect silence for ", so_long(time)});
     case Kind::send:
-      return "send " + escaped(bytes);
+      return joined({"send ", escaped(bytes)});
     case Kind::send_slowly:
-      return "send slowly " + escaped(bytes);
+      return joined({"send slowly ", escaped(bytes)});
     case Kind::shutdown:
       return "shutdown";
     case Kind::close:
@@ -55,7 +56,7 @@ std::string ScriptStep::to_string() const {
     case Kind::reset:
       return "reset";
     case Kind::wait:
-      return "wait " + so_long(time);
+      return joined({"wait ", so_long(time)});
     case Kind::call:
       return "call";
   }
@@ -257,9 +258,9 @@ bool Script::expect(const ScriptStep& step) {
   if (right < there) {
     constexpr std::size_t kBefore = 20;  // bytes shown
     const std::size_t from = right > 2 * kBefore ? right - kBefore : 0;
-    fail_step("byte " + std::to_string(right) + " is another one (byte " +
-              std::to_string(position_ + right) + " of all that came)\n  expected " +
-              escaped(step.bytes, from) + "\n  got      " + escaped(unread_, from));
+    fail_step(joined({"byte ", std::to_string(right), " is another one (byte ",
+                      std::to_string(position_ + right), " of all that came)\n  expected ",
+                      escaped(step.bytes, from), "\n  got      ", escaped(unread_, from)}));
     return false;
   }
   if (right == step.bytes.size()) {
@@ -294,7 +295,7 @@ bool Script::expect_end(const ScriptStep& step) {
     return false;
   }
   if (step.kind == Kind::expect_eof) {
-    if (lost_ && !eof_) fail_step("the connection was lost: " + error_.message());
+    if (lost_ && !eof_) fail_step(joined({"the connection was lost: ", error_.message()}));
     return eof_ && !failed_;
   }
   const bool reset = error_ == std::errc::connection_reset || error_ == std::errc::broken_pipe;
@@ -306,7 +307,7 @@ bool Script::expect_silence() {
   if (!unread_.empty()) {
     fail_step(leftovers() + " came");
   } else if (lost_ && error_) {
-    fail_step("the connection was lost: " + error_.message());
+    fail_step(joined({"the connection was lost: ", error_.message()}));
   } else if (lost_ || (eof_ && !ended_before_)) {
     fail_step("the other side ended");
   }
@@ -327,18 +328,19 @@ bool Script::send_piece(const ScriptStep& step) {
 
 bool Script::still_connected() {
   if (!lost_) return true;
-  fail_step(error_ ? "the connection is lost: " + error_.message() : "the connection is over");
+  fail_step(error_ ? joined({"the connection is lost: ", error_.message()})
+                   : "the connection is over");
   return false;
 }
 
 /// Fails if no more will come. `wanted`: bytes; 0: not known.
 void Script::more_needed(std::size_t wanted) {
   if (!eof_ && !lost_) return;
-  std::string what = lost_ && error_ ? "the connection was lost (" + error_.message() + ")"
+  std::string what = lost_ && error_ ? joined({"the connection was lost (", error_.message(), ")"})
                                      : "the other side ended";
-  what += " after " + so_many_bytes(unread_.size());
-  if (wanted > 0) what += " of " + std::to_string(wanted);
-  if (!unread_.empty()) what += ": " + escaped(unread_);
+  what += joined({" after ", so_many_bytes(unread_.size())});
+  if (wanted > 0) what += joined({" of ", std::to_string(wanted)});
+  if (!unread_.empty()) what += joined({": ", escaped(unread_)});
   fail_step(what);
 }
 
@@ -348,14 +350,14 @@ void Script::consume(std::size_t size) {
 }
 
 void Script::on_deadline() {
-  const std::string waited = " within " + so_long(limit_);
-  if (!transport_) return fail("no connection" + waited);
+  const std::string waited = joined({" within ", so_long(limit_)});
+  if (!transport_) return fail(joined({"no connection", waited}));
   if (steps_[at_].reads()) {
-    return fail_step(unread_.empty() ? "nothing came" + waited
-                                     : "no more than " + leftovers() + waited);
+    return fail_step(unread_.empty() ? joined({"nothing came", waited})
+                                     : joined({"no more than ", leftovers(), waited}));
   }
-  fail_step("the other side took too little" + waited + ": " +
-            so_many_bytes(transport_->get_write_buffer_size()) + " are left");
+  fail_step(joined({"the other side took too little", waited, ": ",
+                    so_many_bytes(transport_->get_write_buffer_size()), " are left"}));
 }
 
 /// Reads only what a step wants; after the last one all that comes, to complain about it.
@@ -371,7 +373,7 @@ void Script::set_reading() {
 // -- the outcome
 
 void Script::fail_step(const std::string& what) {
-  fail(name_of_step() + ": " + what);
+  fail(joined({name_of_step(), ": ", what}));
 }
 
 void Script::fail(std::string what) {
@@ -402,7 +404,7 @@ std::string Script::complaint() const {
   if (!transport_ && !steps_.empty()) return "no connection was made";
   if (!done()) {
     std::string text = name_of_step() + ": not done";
-    if (!unread_.empty()) text += "; " + leftovers() + " came so far";
+    if (!unread_.empty()) text += joined({"; ", leftovers(), " came so far"});
     return text;
   }
   return unread_.empty() ? "" : leftovers() + " came after the last step";
@@ -410,12 +412,12 @@ std::string Script::complaint() const {
 
 /// "step 2 of 5, expect "OK\r\n""
 std::string Script::name_of_step() const {
-  return "step " + std::to_string(at_ + 1) + " of " + std::to_string(steps_.size()) + ", " +
-         steps_[at_].to_string();
+  return joined({"step ", std::to_string(at_ + 1), " of ", std::to_string(steps_.size()), ", ",
+                 steps_[at_].to_string()});
 }
 
 std::string Script::leftovers() const {
-  return so_many_bytes(unread_.size()) + ", " + escaped(unread_) + ",";
+  return joined({so_many_bytes(unread_.size()), ", ", escaped(unread_), ","});
 }
 
 }  // namespace ferry::testing

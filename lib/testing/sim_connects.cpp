@@ -45,10 +45,11 @@ IoResult SimSockets::listen(SimSocket& socket, int backlog) {
 }
 
 IoResult SimSockets::accept(SimSocket& socket, Address& peer) {
+  // Linux takes the descriptor first, also if nobody waits.
+  if (open_ >= options_.descriptor_limit) return fail(EMFILE);
   if (socket.is_datagram()) return fail(EOPNOTSUPP);
   if (socket.state != State::listening) return fail(EINVAL);
   if (socket.pending.empty()) return fail(EAGAIN);
-  if (open_ >= options_.descriptor_limit) return fail(EMFILE);
   auto accepted = std::move(socket.pending.front());
   socket.pending.pop_front();
   peer = accepted->remote;
@@ -104,9 +105,12 @@ void SimSockets::settle() {
 
 bool SimSockets::get_on(Attempt& attempt) {
   SimSocket& socket = *attempt.socket;
-  if (wires_.active() && !answered(attempt)) return socket.state != State::connecting;
+  if (!answered(attempt)) return socket.state != State::connecting;
   SimSocket* listener = names_.listener(socket.remote);
-  if (listener && full(*listener)) return false;
+  if (listener && full(*listener)) {
+    try_again(attempt);
+    return false;
+  }
   if (listener) {
     establish(*listener, socket);
   } else {
@@ -122,15 +126,25 @@ bool SimSockets::answered(Attempt& attempt) {
     fail_connect(socket, ETIMEDOUT);
     return false;
   }
+  if (!wires_.active()) return true;
   if (wires_.between(socket.local, socket.remote, SimWires::Trouble::partition)) {
-    ++attempt.tries;
-    attempt.due = attempt.began + std::chrono::seconds((1 << attempt.tries) - 1);
-    if (attempt.tries <= kSynRetries) {
-      attempt.due += wires_.round_trip(socket.local, socket.remote);
-    }
+    try_again(attempt);
     return false;
   }
   return !wires_.between(socket.local, socket.remote, SimWires::Trouble::stall);
+}
+
+void SimSockets::try_again(Attempt& attempt) {
+  const SimSocket& socket = *attempt.socket;
+  do {
+    ++attempt.tries;
+    attempt.due = attempt.began + std::chrono::seconds((1 << attempt.tries) - 1);
+  } while (attempt.due <= wires_.now() && attempt.tries <= kSynRetries);
+  if (attempt.tries <= kSynRetries && wires_.active()) {
+    attempt.due += wires_.round_trip(socket.local, socket.remote);
+  }
+  // A clock that jumped may be beyond all of them.
+  attempt.due = std::max(attempt.due, wires_.now() + std::chrono::nanoseconds(1));
 }
 
 TimePoint SimSockets::next_connect() const noexcept {

@@ -71,7 +71,8 @@ SimChoices parse_choices(std::string_view text) {
     const auto [stop, error] = std::from_chars(at, end, choices.emplace_back());
     const bool last = stop == end;
     if (error != std::errc{} || (!last && (*stop != '.' || stop + 1 == end))) {
-      throw std::invalid_argument("parse_choices: not choices: '" + std::string(text) + "'");
+      std::string why = "parse_choices: not choices: ";
+      throw std::invalid_argument(why.append(text));
     }
     at = last ? end : stop + 1;
   }

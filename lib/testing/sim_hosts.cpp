@@ -3,7 +3,6 @@
 #include <ferry/event_loop.h>
 
 #include <netdb.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <cctype>
@@ -41,7 +40,7 @@ std::optional<std::uint16_t> port_of(const std::string& service) {
 }
 
 ResolveError failure(int code, std::string host, const std::string& service) {
-  if (host.empty()) host = "*";
+  if (host.empty()) host.push_back('*');
   if (!service.empty()) host.append(":").append(service);
   return {{code, resolver_category()}, std::move(host)};
 }
@@ -89,6 +88,9 @@ std::vector<Address> SimHosts::look_up(const ResolveQuery& query) const {
     const bool any = (query.flags & AI_PASSIVE) != 0;
     found = {*Address::ip(any ? "0.0.0.0" : "::1", 0), *Address::ip(any ? "::" : "127.0.0.1", 0)};
   } else if (const auto numeric = Address::ip(query.host, 0)) {
+    if (query.family != AF_UNSPEC && query.family != numeric->family()) {
+      throw refuse(EAI_ADDRFAMILY);
+    }
     found = {*numeric};
   } else {
     const auto host = hosts_.find(lower(query.host));

@@ -28,7 +28,6 @@ SimKernel::SimKernel(SimOptions options)
     world_->run_due(turns_->now());
     if (wires_->active()) wires_->settle();
     sockets_->settle();
-    if (!wires_->active()) return world_->next();
     return std::min({world_->next(), wires_->next(), sockets_->next_connect()});
   });
   SimChooser* const lots = options.permute_schedule ? &turns_->lots() : nullptr;

@@ -44,7 +44,9 @@ Address loopback_of(int family) {
 }
 
 Address mapped_to_v6(const Address& address) {
-  return *Address::ip("::ffff:" + address.host(), address.port());
+  std::string host = "::ffff:";
+  host += address.host();
+  return *Address::ip(host, address.port());
 }
 
 SimPlace place_of(const Address& address) {

@@ -204,7 +204,8 @@ IoResult SimSockets::send(SimSocket& socket, std::span<const BytesView> pieces) 
     const IoResult sent = send_datagrams(socket, std::span(&one, 1));
     return sent.ok() ? done(whole.size()) : sent;
   }
-  if (socket.error) return fail(std::exchange(socket.error, 0));
+  // That of a unix socket waits for recv or SO_ERROR.
+  if (socket.error && !socket.is_unix()) return fail(std::exchange(socket.error, 0));
   switch (socket.state) {
     case State::fresh:
     case State::listening:
@@ -278,9 +279,17 @@ void SimSockets::disconnect(SimSocket& socket) {
   if (peer) peer->peer = nullptr;
   const auto linger = socket.options.find({SOL_SOCKET, SO_LINGER});
   const bool hard = linger != socket.options.end() && linger->second == 0 && !socket.is_unix();
+  // Who waits for room tries again, as Linux does by itself, and is answered.
+  if (socket.out && peer && std::exchange(peer->send_blocked, false)) peer->edge_write();
   if (socket.out) return leave(socket, hard);
   if (!peer) return;
-  if (hard || (!socket.inbox.empty() && !socket.is_pipe())) return peer->reset();
+  if (hard || (!socket.inbox.empty() && !socket.is_pipe())) {
+    // What is sent but has no place there yet dies with its sender.
+    if (!peer->is_unix() && peer->inbox.size() > peer->receive_size) {
+      peer->inbox = Buffer(peer->inbox.view().first(peer->receive_size));
+    }
+    return peer->reset();
+  }
   if (!std::exchange(peer->fin_received, true) || peer->is_unix()) peer->edge_read();
   // A unix socket's writer learns at once that nobody reads; TCP's when it tries.
   if (peer->is_unix() || peer->send_blocked) peer->edge_write();
@@ -289,7 +298,7 @@ void SimSockets::disconnect(SimSocket& socket) {
 void SimSockets::leave(SimSocket& socket, bool hard) {
   if (socket.state == State::connected) {
     if (hard || !socket.inbox.empty()) {
-      wires_.send_rst(*socket.out);
+      wires_.abort(*socket.out);
     } else if (!socket.shut_write) {
       wires_.send_fin(*socket.out);
     }

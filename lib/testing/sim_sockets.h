@@ -25,7 +25,8 @@ class SimSockets {
   std::size_t watched() const noexcept;
   std::size_t names() const noexcept { return names_.size(); }
   void set_descriptor_limit(std::size_t limit) { options_.descriptor_limit = limit; }
-  /// TCP connects under way get on: they succeed, are refused, or wait for room in the backlog.
+  /// TCP connects under way get on: they succeed, are refused, or try again when there is no room
+  /// in the backlog.
   void settle();
   /// When one of them will get on by itself; TimePoint::max() if none will.
   TimePoint next_connect() const noexcept;
@@ -71,6 +72,8 @@ class SimSockets {
   bool get_on(Attempt& attempt);
   /// False if the network lets no answer through yet, or never will: then the connect failed.
   bool answered(Attempt& attempt);
+  /// Its SYN was lost: when the next one will be answered.
+  void try_again(Attempt& attempt);
   static void fail_connect(SimSocket& socket, int error);
   IoResult connect_unix(SimSocket& socket, const Address& address);
   IoResult connect_tcp(SimSocket& socket, const Address& address);

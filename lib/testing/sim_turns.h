@@ -63,7 +63,7 @@ class SimTurns {
   std::error_code watch_signal(int signal_number);
   std::error_code unwatch_signal(int signal_number);
 
-  /// The watch has an edge and is armed: it is looked at in the next turn.
+  /// The watch has an edge: it is looked at in the next turn.
   void list(SimWatch& watch);
 
   std::uint64_t turns() const noexcept { return turn_count_; }

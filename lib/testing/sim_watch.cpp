@@ -2,14 +2,15 @@
 
 #include "sim_socket.h"
 
+#include <utility>
+
 namespace ferry::testing {
 
 SimWatch::SimWatch(SimTurns& turns, SimSocket& socket, Listener& listener)
     : turns_(turns), socket_(&socket), fd_(socket.fd), listener_(listener) {
   socket.watch = this;
-  // epoll reports what is ready when a descriptor is added.
-  read_.edge = ready(Direction::read);
-  write_.edge = ready(Direction::write);
+  // epoll reports what is ready when a descriptor is added; Asio asks about writing later.
+  if (ready(Direction::read)) edge(Direction::read);
 }
 
 bool SimWatch::ready(Direction direction) noexcept {
@@ -28,7 +29,9 @@ void SimWatch::arm(Direction direction, Arm how) {
   Side& side = this->side(direction);
   if (side.queued) return;
   side.armed = true;
-  if (how == Arm::if_ready && ready(direction)) side.edge = true;
+  // Asio asks epoll about writing when it is first armed, and then, too, hears what is ready.
+  const bool first = direction == Direction::write && !std::exchange(write_known_, true);
+  if ((first || how == Arm::if_ready) && ready(direction)) side.edge = true;
   if (side.edge) turns_.list(*this);
 }
 
@@ -41,12 +44,17 @@ void SimWatch::disarm(Direction direction) {
 void SimWatch::edge(Direction direction) {
   Side& side = this->side(direction);
   side.edge = true;
-  if (side.armed) turns_.list(*this);
+  turns_.list(*this);
 }
 
 bool SimWatch::has_call(Direction direction) {
   Side& side = this->side(direction);
-  if (!socket_ || !side.armed || !side.edge) return false;
+  if (!socket_ || !side.edge) return false;
+  if (!side.armed) {
+    // Nobody waits for it. But of a call that is not delivered yet it is a part.
+    side.edge = side.queued;
+    return false;
+  }
   side.edge = ready(direction);
   return side.edge;
 }

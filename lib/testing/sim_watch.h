@@ -12,7 +12,7 @@ struct SimSocket;
 
 /// An edge-triggered watch of a simulated socket: it hears that something changed (`edge`), and
 /// in the next turn queues a call if it is armed and the socket is ready then, as epoll does.
-/// An edge that finds it not armed is kept for the next `arm`, as Asio keeps it.
+/// If it is not armed then the edge is gone, as with epoll: later only `Arm::if_ready` asks again.
 class SimWatch final : public FdWatch {
  public:
   SimWatch(SimTurns& turns, SimSocket& socket, Listener& listener);
@@ -29,7 +29,7 @@ class SimWatch final : public FdWatch {
   void let_go() noexcept;
   bool listed = false;
   std::uint8_t kept_back = 0;  // looks in a row that found it ready and did not say so
-  /// True if an armed direction has an edge that `take_edge` will take.
+  /// True if an armed direction has an edge that `take_edge` will take. Forgets it if not.
   bool has_call(Direction direction);
   /// Takes the edge of an armed direction; true if the listener is to be called.
   bool take_edge(Direction direction);
@@ -56,6 +56,7 @@ class SimWatch final : public FdWatch {
   Listener& listener_;
   Side read_;
   Side write_;
+  bool write_known_ = false;  // epoll has been asked about writing
   int holds_ = 1;  // its owner's
 };
 

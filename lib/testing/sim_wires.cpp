@@ -173,10 +173,13 @@ void SimWires::cut(SimConnection& connection, const SimRoute& route, SimEnds end
   if (!alive(along.to) && !alive(along.back->to)) return;
   ++stats_.cut;
   note(kCut, along.from_address, along.to_address, static_cast<std::size_t>(ends));
+  // Who has something under way hears of it as well: it would be sent again, and refused.
+  const bool tell_from = ends != SimEnds::to || !along.segments.empty();
+  const bool tell_to = ends != SimEnds::from || !along.back->segments.empty();
   clear(along);
   clear(*along.back);
-  if (ends != SimEnds::to && alive(along.back->to)) along.back->to->reset();
-  if (ends != SimEnds::from && alive(along.to)) along.to->reset();
+  if (tell_from && alive(along.back->to)) along.back->to->reset();
+  if (tell_to && alive(along.to)) along.to->reset();
 }
 
 SimNetworkStats SimWires::stats() const {
@@ -282,6 +285,12 @@ void SimWires::send_rst(SimFlow& flow) {
   if (std::exchange(flow.rst_sent, true)) return;
   enter(flow, SimFlow::Segment::Kind::rst);
   start(flow);
+}
+
+void SimWires::abort(SimFlow& flow) {
+  // Nobody will send again what is lost on the way; the RST comes no sooner for that.
+  if (!flow.rst_sent) clear(flow);
+  send_rst(flow);
 }
 
 void SimWires::start(SimFlow& flow) {

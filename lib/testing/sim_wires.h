@@ -54,6 +54,8 @@ class SimWires {
   void send(SimFlow& flow, std::span<const BytesView> pieces, std::size_t size);
   void send_fin(SimFlow& flow);
   void send_rst(SimFlow& flow);
+  /// A RST instead of what has not arrived.
+  void abort(SimFlow& flow);
   void send_datagram(SimDatagram datagram);
   /// How long a connect takes.
   Duration round_trip(const Address& from, const Address& to);

@@ -1,5 +1,7 @@
 #include <ferry/testing/splits.h>
 
+#include "joined.h"
+
 #include <ferry/testing/seed.h>
 
 #include <algorithm>
@@ -53,7 +55,7 @@ std::string Split::to_string() const {
   std::string text = "at ";
   for (std::size_t i = 0; i < cuts_.size(); ++i) {
     if (i == kShown) {
-      return text + " and so on, " + std::to_string(size()) + " pieces";
+      return joined({text, " and so on, ", std::to_string(size()), " pieces"});
     }
     if (i > 0) text += i + 1 == cuts_.size() ? " and " : ", ";
     text += std::to_string(cuts_[i]);

@@ -6,6 +6,7 @@
 #include <ferry/timer.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <exception>
 
@@ -39,7 +40,6 @@ Trial::Trial(std::uint64_t seed, std::vector<Disturbance> disturbances, TrialOpt
     sim_ = sim.get();
     inner = std::move(sim);
   }
-  for (const Disturbance& one : disturbances) harmful_ = harmful_ || one.harmful();
   auto kernel = std::make_unique<FaultKernel>(std::move(inner));
   faults_ = kernel.get();
   std::unique_ptr<Kernel> outer = std::move(kernel);
@@ -59,9 +59,12 @@ Trial::~Trial() {
   if (faults_) faults_->set_observer(nullptr);
 }
 
-bool Trial::calm() const noexcept {
-  return !harmful_ && std::all_of(faults_->injected().begin(), faults_->injected().end(),
-                                  [](const auto& each) { return each.error == 0; });
+bool Trial::unharmed() const noexcept {
+  if (harmed_ || (disturber_ && disturber_->has_cut())) return false;
+  return std::all_of(faults_->injected().begin(), faults_->injected().end(), [](const auto& each) {
+    // After EAGAIN the program is told when it may try again.
+    return each.error == 0 || each.error == EAGAIN;
+  });
 }
 
 void Trial::complain(std::string what) {
@@ -130,6 +133,17 @@ bool Trial::run_for(Duration time) {
   return !stuck_;
 }
 
+/// Which connections there are, for the complaint that they do not end.
+std::string Trial::still_open() const {
+  std::string text;
+  for (const auto& [owner, record] : records_) {
+    if (record->made() && !record->lost()) {
+      text += (text.empty() ? "; still open: " : ", ") + record->summary();
+    }
+  }
+  return text;
+}
+
 bool Trial::run_simulated(Function<bool()>& condition, TimePoint limit, bool complain_if_late) {
   bool met = false;
   TimePoint moment = sim_->now();
@@ -162,7 +176,7 @@ bool Trial::run_simulated(Function<bool()>& condition, TimePoint limit, bool com
   while (!met && !late && !stuck_) loop_->run_forever();
   if (late && complain_if_late && !met) {
     stuck_ = true;
-    breach("it comes to no end");
+    breach("it comes to no end" + still_open());
   }
   return met;
 }
@@ -180,7 +194,7 @@ bool Trial::run_real(Function<bool()>& condition, TimePoint limit, bool complain
   while (!met && !late) loop_->run_forever();
   if (late && complain_if_late && !met) {
     stuck_ = true;
-    breach("it comes to no end");
+    breach("it comes to no end" + still_open());
   }
   return met;
 }

@@ -42,7 +42,10 @@ TlsEngine::TlsEngine(std::shared_ptr<const TlsState> state, const TlsPeerName& p
     throw std::bad_alloc();
   }
   SSL_set_bio(ssl_.get(), bio, bio);
-  SSL_set_app_data(ssl_.get(), this);
+  if (SSL_set_app_data(ssl_.get(), this) != 1) {  // OpenSSL's callbacks find this by it
+    ERR_clear_error();
+    throw std::bad_alloc();
+  }
   if (state_->is_server) {
     SSL_set_accept_state(ssl_.get());
     return;

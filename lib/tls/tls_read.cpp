@@ -173,8 +173,8 @@ void TlsConnection::resume_reading() {
     try {
       loop_->call_soon([self = shared_from_this()] { self->work(); });
     } catch (const std::bad_alloc&) {
-      paused_ = true;
-      throw;
+      // Nobody else would set it going again.
+      fail(std::make_error_code(std::errc::not_enough_memory), "TLS read");
     }
   } else {
     steer_below();

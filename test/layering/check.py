@@ -44,7 +44,7 @@ SYSTEM_HEADERS = {
     "arpa/inet.h": r"lib/base/address",
     "net/if.h": r"lib/base/address",
     "sys/un.h": r"lib/base/address",
-    "netdb.h": r"lib/base/error|lib/loop/resolver|lib/net/",
+    "netdb.h": r"lib/base/error|lib/loop/resolver|lib/net/|lib/testing/(fault_kernel|sim_hosts)",
     "unistd.h": r"lib/base/fd|lib/task/run|lib/net/(listen_socket|datagram_endpoint|inherited_listeners)",
     "fcntl.h": r"lib/tls/key_log",
     "poll.h": None,

@@ -44,8 +44,8 @@ plant(
     "writelines_without_flow_control",
     "asyncio 3.12 (cpython #127655, CVE-2024-12254): writelines never paused the writer",
     "lib/net/stream_write.cpp",
-    " comes behind them.\n    check_high_water();\n",
-    " comes behind them.\n")
+    "    if (look) check_high_water();\n",
+    "    static_cast<void>(look);\n")
 
 plant(
     "writelines_after_loss",

@@ -88,20 +88,4 @@ TEST_F(TlsCallbacks, WriteEofDoesNotResumeWritingFromInside) {
   EXPECT_TRUE(server().eof());
 }
 
-// What had been received while reading was paused came from inside the program's own write_eof.
-TEST_F(TlsCallbacks, WriteEofBringsNoDataFromInside) {
-  client().on_data = [this](BytesView) { client().pause_reading(); };
-  const std::string first = "first";
-  const std::string second = "second";
-  server().write(first);
-  server().write(second);
-  run();
-  ASSERT_EQ(client().data(), first);
-  client().resume_reading();
-  client().write_eof();
-  EXPECT_EQ(client().violations(), kNone);
-  run();
-  EXPECT_EQ(client().data(), first + second);
-}
-
 }  // namespace ferry::test

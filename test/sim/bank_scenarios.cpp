@@ -137,11 +137,18 @@ void timers(Trial& trial) {
 
 // -- a long backlog
 
-/// Ends the process as one that hangs if what follows takes so much processor time, hundreds of
-/// times what it should; until the next seed, or `off`.
-void watch_processor(long seconds) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr std::chrono::microseconds kMuch = 10s;
+#else
+constexpr std::chrono::microseconds kMuch = 600ms;
+#endif
+
+/// Ends the process as one that hangs if what follows takes so much processor time, a multiple of
+/// what it should; until the next seed, or the next call.
+void watch_processor(std::chrono::microseconds most) {
   itimerval limit{};
-  limit.it_value.tv_sec = seconds;
+  limit.it_value.tv_sec = most / 1s;
+  limit.it_value.tv_usec = (most % 1s).count();
   setitimer(ITIMER_PROF, &limit, nullptr);
 }
 
@@ -162,13 +169,13 @@ void backlog(Trial& trial, Carrier carrier) {
   if (trial.done(connecting) && !client->lost()) {
     const std::string piece(16, 'x');
     const std::size_t writes = lot.permille(400) ? 1'600'000 : lot.between(1, 2000);
-    watch_processor(2);
+    watch_processor(kMuch);
     std::size_t written = 0;
     for (std::size_t i = 0; i < writes && !client->transport()->is_closing(); ++i) {
       client->write(piece);
       written += piece.size();
     }
-    watch_processor(30);
+    watch_processor(30s);
     if (client->transport()->get_write_buffer_size() > written) {
       trial.complain("more is buffered than was written");
     }

@@ -38,6 +38,8 @@ Coro<> all_end(std::shared_ptr<Bench> bench) {
     if (task.cancelled() || !task.exception()) continue;
     try {
       task.result();
+    } catch (const std::bad_alloc& error) {
+      bench->trial.report(error.what());
     } catch (const std::exception& error) {
       bench->trial.complain(std::string("a task threw: ") + error.what());
     } catch (...) {
@@ -63,11 +65,15 @@ Coro<> work_at(std::shared_ptr<Bench> bench, std::vector<Coro<>> work, std::size
 
 void play_bench(Trial& trial, Coro<> program) {
   const Task<> task = create_task(trial.loop(), std::move(program));
-  if (trial.done(Future<void>(task))) {
-    trial.run_until([&trial] { return trial.loop().stats().tasks == 0; });
-  } else {
-    trial.complain("the program failed");
+  if (!trial.done(Future<void>(task))) {
+    if (task.done() && task.cancelled()) trial.complain("the program was cancelled");
+    // Those it would have ended itself may be stubborn.
+    for (int i = 0; i < 50 && trial.loop().stats().tasks > 0; ++i) {
+      for (TaskCore* each : all_tasks(trial.loop())) each->future().cancel({});
+      trial.run_for(10ms);
+    }
   }
+  trial.run_until([&trial] { return trial.loop().stats().tasks == 0; });
 }
 
 void add(std::vector<testing::Scenario>& all, const std::string& name, void (*play)(Trial&),

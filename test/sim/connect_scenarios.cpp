@@ -47,7 +47,6 @@ std::error_code error_of(const Future<Connection<>>& future) {
 /// Where nobody listens: each attempt is refused, and none of its descriptors stays.
 void refused(Stage& stage) {
   Trial& trial = stage.trial();
-  const bool calm = trial.calm();
   trial.disturb();
   short_talk(stage);
   if (!stage.serve()) return;
@@ -62,7 +61,7 @@ void refused(Stage& stage) {
     if (trial.done(one)) trial.complain("connected to nobody");
     const std::error_code error = error_of(one);
     if (error == std::errc::connection_refused) trial.reached("connecting is refused");
-    if (calm && error != std::errc::connection_refused) {
+    if (trial.unharmed() && error != std::errc::connection_refused) {
       trial.complain("nobody listens, and it says: " + error.message());
     }
   }
@@ -74,7 +73,6 @@ void unanswered(Stage& stage) {
   Seed& lot = stage.lot();
   Trial& trial = stage.trial();
   if (!trial.simulated()) return;
-  const bool calm = trial.calm();
   trial.disturb();
   short_talk(stage);
   if (!stage.serve()) return;
@@ -95,7 +93,7 @@ void unanswered(Stage& stage) {
     if (error == make_error_code(errc::timed_out)) {
       trial.reached("the limit of connecting is over");
       if (stage.loop().time() < begin + limit) trial.complain("a limit came early");
-    } else if (calm) {
+    } else if (trial.unharmed()) {
       trial.complain("nobody answers, and it says: " + error.message());
     }
   }

@@ -354,6 +354,9 @@ void descriptors_come_back(Stage& stage) {
   if (!stage.serve()) return;
   stage.connect(3);
   stage.wait(5s);
+  // No more of them; but one may be on its way.
+  left = 0;
+  stage.wait(5s);
   stage.finish();
 }
 

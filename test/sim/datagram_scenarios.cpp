@@ -295,7 +295,6 @@ void queued(Trial& trial) {
 /// Nobody is there: the sender is told.
 void refused(Trial& trial) {
   Seed lot = trial.lot();
-  const bool calm = trial.calm();
   trial.disturb();
   const auto server = open(trial, 5, true, local());
   const auto client = server ? open(trial, 5, false, towards(*server)) : nullptr;
@@ -307,7 +306,7 @@ void refused(Trial& trial) {
       client->transport->sendto(client->next(10));
       trial.run_for(2s);
     }
-    if (calm && client->errors == 0 && !lossy(trial)) {
+    if (trial.unharmed() && client->errors == 0 && !lossy(trial)) {
       trial.complain("nobody was there, and the sender was not told");
     }
   }

@@ -33,6 +33,7 @@ Coro<> answer_all(DeskPtr desk, DatagramStream stream) {
     try {
       const std::optional<Datagram> asked = co_await stream.next();
       if (!asked) break;
+      if (desk->lot.permille(150)) co_await sleep(desk->lot.below(150) * 1ms);
       stream.sendto("re: " + asked->data, asked->info.peer);
       if (desk->lot.permille(200)) co_await stream.drain();
     } catch (const std::system_error& error) {
@@ -57,7 +58,7 @@ Coro<bool> ask_once(DeskPtr desk, DatagramStream stream, bool connected, std::st
   } else {
     stream.sendto(text, desk->server);
   }
-  const TimePoint limit = get_running_loop().after(desk->lot.between(20, 400) * 1ms);
+  const TimePoint limit = get_running_loop().after(desk->lot.between(5, 200) * 1ms);
   while (get_running_loop().time() < limit) {
     std::string answer;
     try {
@@ -101,10 +102,6 @@ Coro<> one_by_one(DeskPtr desk) {
   options.local_host = "127.0.0.1";
   const DatagramStream server = co_await open_datagram_stream(std::move(options));
   desk->server = server.sockname();
-  if (desk->server.empty()) {  // getsockname failed
-    desk->trial.report("a socket without a name");
-    co_return;
-  }
   desk->trial.set_server(desk->server);
   const Task<> answering = create_task(answer_all(desk, server));
   std::vector<Task<bool>> asking;
@@ -146,20 +143,29 @@ Coro<> receive_numbers(DeskPtr desk, DatagramStream stream, std::size_t count) {
     if (stream.queued() > 24 + 64) desk->trial.complain("more wait than the limit allows");
     if (stream.queued() > 8) desk->trial.reached("many datagrams wait for their reader");
     const Task<std::string> task = create_task(receive_one(stream));
-    if (desk->lot.permille(500)) {
+    if (desk->lot.permille(700)) {
       co_await sleep(desk->lot.below(3) * 1ms);
       cancel_noting(desk->trial, task);
     }
     std::vector<Task<std::string>> one;
     one.push_back(task);
-    co_await wait(one);
+    WaitOptions options;
+    options.timeout = 1min;
+    co_await wait(one, options);
+    if (!task.done()) {
+      task.cancel();
+      throw TimeoutError("the next datagram");
+    }
     if (task.cancelled()) continue;
     const std::string& text = task.result();
-    if (!text.starts_with(std::to_string(next) + " ")) {
+    const std::size_t number = std::stoul(text);
+    // Where a call has failed datagrams may be lost; they never come twice, or in another order.
+    if (number < next || (number > next && desk->trial.calm())) {
       desk->trial.complain("expected datagram " + std::to_string(next) + ", got " +
                            text.substr(0, 8));
       co_return;
     }
+    next = number;
     ++next;
   }
 }

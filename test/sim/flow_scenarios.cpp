@@ -286,7 +286,6 @@ void slowed_down(Stage& stage) {
 void silence(Stage& stage) {
   Seed& lot = stage.lot();
   Trial& trial = stage.trial();
-  const bool calm = trial.calm();
   trial.disturb();
   const Duration limit = std::chrono::milliseconds(lot.between(200, 3000));
   // One that goes on, and one that does not.
@@ -308,7 +307,7 @@ void silence(Stage& stage) {
         if (stage.loop().time() < heard[place].second + limit) {
           trial.complain("an idle limit came early");
         }
-        if (calm && peer.number() && *peer.number() % 2 == 0) {
+        if (trial.unharmed() && peer.number() && *peer.number() % 2 == 0) {
           trial.complain("a connection with traffic was taken for idle");
         }
       }
@@ -319,7 +318,7 @@ void silence(Stage& stage) {
   if (!stage.serve(std::move(options))) return;
   stage.connect(4);
   stage.wait();
-  if (calm) {
+  if (trial.unharmed()) {
     for (const auto& each : stage.servers()) {
       if (each->number() && *each->number() % 2 == 1 && !each->error()) {
         trial.complain("an idle connection was not ended");

@@ -1,5 +1,5 @@
-// Records that end with separators of several bytes, and connects that are cancelled as they
-// succeed.
+// Records that end with separators of several bytes, connects that are cancelled as they succeed,
+// writers that lose their connection while they wait for room.
 
 #include "carrier.h"
 #include "scenarios.h"
@@ -142,11 +142,54 @@ void cancelled_connects(Trial& trial) {
   shut_down(trial, server);
 }
 
+// -- a writer that waits for room
+
+/// Writes for ever: what ends it is that the connection is lost while it waits.
+Coro<> write_and_drain(std::uint16_t port) {
+  try {
+    ConnectOptions options;
+    options.host = "127.0.0.1";
+    options.port = port;
+    options.timeout = 20s;
+    const Stream stream = co_await open_connection(std::move(options));
+    const std::string much(20'000, 'x');
+    for (;;) {
+      stream.writer.write(much);
+      co_await stream.writer.drain();
+    }
+  } catch (const std::system_error&) {
+    // As it must come.
+  }
+}
+
+void lost_in_drain(Trial& trial) {
+  Seed lot = trial.lot();
+  std::vector<std::shared_ptr<RecordingProtocol>> deaf;
+  const auto server = serve(trial, Carrier::tcp, [&trial, &deaf] {
+    deaf.push_back(trial.protocol());
+    RecordingProtocol& self = *deaf.back();
+    self.on_made = [&self] { self.pause_reading(); };
+    return deaf.back();
+  });
+  if (!server) return;
+  const Future<void> writing = create_task(trial.loop(), write_and_drain(server->port()));
+  trial.run_for(std::chrono::microseconds(lot.below(20'000)));
+  for (int i = 0; i < 1000 && !writing.done(); ++i) {
+    for (const auto& each : deaf) {
+      if (each->made() && !each->lost()) each->abort();
+    }
+    trial.run_for(100ms);
+  }
+  trial.done(writing);
+  shut_down(trial, server);
+}
+
 }  // namespace
 
 void add_record_scenarios(std::vector<testing::Scenario>& all) {
   all.push_back({.name = "records", .play = records});
   all.push_back({.name = "cancelled-connects", .play = cancelled_connects});
+  all.push_back({.name = "lost-in-drain", .play = lost_in_drain});
 }
 
 }  // namespace ferry::test

@@ -156,7 +156,6 @@ void restarted(Stage& stage) {
   if (!stage.serve()) return;
   const std::uint16_t port = stage.server()->port();
   stage.connect(3);
-  const bool calm = trial.calm();
   trial.disturb();  // who was in the backlog is reset,
   stage.excuse();   // and who is late is aborted
   trial.run_for(std::chrono::microseconds(lot.below(4000)));
@@ -167,7 +166,8 @@ void restarted(Stage& stage) {
   ListenOptions options;
   options.port = port;
   bool serving = stage.serve(options);
-  if (!serving && calm) trial.complain("the port is not free although its server is closed");
+  if (!serving && trial.unharmed())
+    trial.complain("the port is not free although its server is closed");
   if (!serving) {
     trial.heal();
     serving = stage.serve(options);

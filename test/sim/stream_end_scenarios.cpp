@@ -102,12 +102,17 @@ Coro<> ask_once(ScenePtr scene) {
 
 Coro<> ask_in_context(std::shared_ptr<Server> server, ScenePtr scene,
                       std::shared_ptr<bool> through) {
+  struct Leaving {
+    std::shared_ptr<bool> through;
+    explicit Leaving(std::shared_ptr<bool> t) : through(std::move(t)) {}
+    ~Leaving() { *through = true; }
+  };
+  const Leaving leaving(std::move(through));
   if (!server->is_serving()) scene->trial.complain("a server in its context does not serve");
-  for (std::size_t i = scene->lot.between(1, 4); i > 0; --i) {
+  for (std::size_t i = scene->lot.between(1, 2); i > 0; --i) {
     co_await ask_once(scene);
     if (scene->lot.permille(300)) co_await sleep(1ms);
   }
-  *through = true;
 }
 
 Coro<> note_end(std::shared_ptr<bool> ended) {

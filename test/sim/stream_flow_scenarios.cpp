@@ -176,7 +176,7 @@ void cancelled_reads(Trial& trial, Carrier carrier) {
 /// The same with limits of time.
 Coro<> read_with_limits(ScenePtr scene, VisitPtr visit, Stream stream) {
   const TimePoint give_up = get_running_loop().after(scene->patience());
-  int misses = 0;  // each makes the next limit a little longer
+  std::size_t misses = 0;  // each makes the next limit a little longer
   while (get_running_loop().time() < give_up) {
     Timeout limit(Duration(scene->lot.below(4) * (1 + misses * misses) * 1ms));
     bool over = false;

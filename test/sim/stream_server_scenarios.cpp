@@ -117,7 +117,7 @@ Coro<> close_and_reopen(ScenePtr scene) {
   scene->client_limit = 500;
   scene->server = co_await listen(scene, handler);
   std::vector<Task<>> clients;
-  for (std::size_t i = scene->lot.between(1, 4); i > 0; --i) {
+  for (std::size_t i = scene->lot.between(1, 3); i > 0; --i) {
     clients.push_back(
         create_task(ends_somehow(&scene->trial, ask_until_end(ending, scene->lot.permille(600)))));
   }
@@ -219,7 +219,7 @@ Coro<> ask_all(ScenePtr scene) {
   scene->server = co_await listen(scene, handler);
   for (int round = 0; round < 2; ++round) {
     std::vector<Task<bool>> tasks;
-    for (std::size_t i = scene->lot.between(1, 4); i > 0; --i) {
+    for (std::size_t i = scene->lot.between(1, 3); i > 0; --i) {
       tasks.push_back(create_task(reporting(&scene->trial, ask_or_provoke(throwing))));
     }
     for (const Task<bool>& task : tasks) {

@@ -61,7 +61,6 @@ std::vector<const char*> stream_states() {
       "the loop closes while tasks wait for a Lock",
       "the loop closes while tasks are at work",
       "timeout of a job",
-      "a job's result is dropped",
       "a job is cancelled before it runs",
       "timeout in start_tls",
       "cancel inside a server's context",

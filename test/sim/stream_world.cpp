@@ -74,6 +74,8 @@ Coro<bool> reporting(Trial* trial, Coro<> work) {
     trial->report(error.what());
   } catch (const IncompleteReadError& error) {
     trial->report(error.what());
+  } catch (const std::bad_alloc& error) {
+    trial->report(error.what());
   } catch (const std::exception& error) {
     trial->complain(std::string("a task threw: ") + error.what());
   }
@@ -83,6 +85,8 @@ Coro<bool> reporting(Trial* trial, Coro<> work) {
 Coro<> must(Trial* trial, std::string what, Coro<> work) {
   try {
     co_await std::move(work);
+  } catch (const std::bad_alloc& error) {
+    trial->report(error.what());
   } catch (const std::exception& error) {
     trial->complain(what + ": " + error.what());
   }

@@ -71,7 +71,6 @@ void handshake_given_up(Stage& stage) {
 void silent_in_handshake(Stage& stage) {
   Seed& lot = stage.lot();
   Trial& trial = stage.trial();
-  const bool calm = trial.calm();
   trial.disturb();
   const Duration limit = std::chrono::milliseconds(lot.between(100, 5000));
   TlsOptions options;
@@ -96,7 +95,7 @@ void silent_in_handshake(Stage& stage) {
     const auto one = stage.connect_one(connecting);
     if (trial.done(one)) {
       trial.complain("a handshake with nobody came about");
-    } else if (calm && stage.loop().time() < begin + limit) {
+    } else if (trial.unharmed() && stage.loop().time() < begin + limit) {
       trial.complain("the limit of a handshake came early");
     }
     trial.reached("the server is silent in handshake");
@@ -107,7 +106,7 @@ void silent_in_handshake(Stage& stage) {
     stage.connect(2, connecting);
     stage.wait();
     for (const auto& each : stage.clients()) {
-      if (calm && each->lost() && stage.client_plan.total == 0 &&
+      if (trial.unharmed() && each->lost() && stage.client_plan.total == 0 &&
           stage.loop().time() < begin + limit) {
         trial.complain("the limit of a handshake came early");
       }
@@ -127,7 +126,6 @@ void silent_in_handshake(Stage& stage) {
 void silent_at_the_end(Stage& stage) {
   Seed& lot = stage.lot();
   Trial& trial = stage.trial();
-  const bool calm = trial.calm();
   trial.disturb();
   const Duration limit = std::chrono::milliseconds(lot.between(100, 5000));
   TlsOptions options;
@@ -160,7 +158,7 @@ void silent_at_the_end(Stage& stage) {
     Peer& client = *stage.clients().back();
     if (client.made() && !client.lost()) client.do_close();
     trial.run_until([&] { return client.lost(); });
-    if (calm && client.error() != tls_errc::shutdown_timed_out) {
+    if (trial.unharmed() && client.error() != tls_errc::shutdown_timed_out) {
       trial.complain("TLS was shut down although the peer did not answer");
     }
     stage.abort_all();
@@ -240,7 +238,6 @@ void resumed(Stage& stage) {
 /// More handshakes at once than the server puts up with.
 void too_many_handshakes(Stage& stage) {
   Trial& trial = stage.trial();
-  const bool calm = trial.calm();
   trial.disturb();
   short_talk(stage);
   TlsOptions options;
@@ -253,7 +250,7 @@ void too_many_handshakes(Stage& stage) {
   std::size_t content = 0;
   for (const auto& each : stage.clients()) content += each->content() ? 1 : 0;
   if (content < 4) trial.reached("there are too many handshakes");
-  if (calm && content < 2) trial.complain("too few handshakes came about");
+  if (trial.unharmed() && content < 2) trial.complain("too few handshakes came about");
   // Some may wait for a descriptor: all at once they would be too many again.
   trial.heal();
   trial.run_for(2min);

@@ -26,7 +26,7 @@ struct WorkBench final : Bench {
     pieces.resize(lot.between(1, 8));
     for (Piece& each : pieces) {
       each.length = pause();
-      each.end = lot.permille(150) ? End::failure : End::value;
+      each.end = lot.permille(250) ? End::failure : End::value;
     }
   }
   std::vector<Piece> pieces;

@@ -13,7 +13,9 @@ std::string world_name(const ::testing::TestParamInfo<World>& info) {
 }
 
 std::unique_ptr<Kernel> make_kernel(World world) {
-  return world == World::asio ? make_asio_kernel() : testing::make_sim_kernel();
+  // With real threads in both: what these suites test is how a loop gets on with them.
+  return world == World::asio ? make_asio_kernel()
+                              : testing::make_sim_kernel({.simulate_threads = false});
 }
 
 std::size_t open_descriptors() {

@@ -2,6 +2,7 @@
 
 #include "network_suite.h"
 
+#include <ferry/connect.h>
 #include <ferry/server.h>
 #include <ferry/testing/explore.h>
 #include <ferry/testing/recording_protocol.h>
@@ -13,6 +14,7 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace ferry::test {
@@ -345,6 +347,66 @@ TEST(ExploreLoop, AnEchoKeepsTheContractInEveryOrderOfDataEndTimerAndAbort) {
   EXPECT_EQ(summaries, (std::vector<std::string>{"made data:5 eof lost:ok", "made data:5 lost:ok",
                                                  "made eof lost:ok", "made lost:ok"}));
   RecordProperty("runs", static_cast<int>(result.runs));
+}
+
+/// A connect that is answered, given up at its time limit and cancelled at the same time.
+std::string connect_in_time(SimChooser& chooser) {
+  Gate gate(chooser);
+  auto made_kernel = std::make_unique<SimKernel>(SimOptions{.chooser = &gate, .most_looks = 1});
+  SimKernel& kernel = *made_kernel;
+  EventLoop loop(std::move(made_kernel));
+  kernel.set_stuck([] { return false; });
+  kernel.network().set_link({.latency_min = 5ms});
+  RecordingFactory<> accepted;
+  RecordingFactory<> made;
+  ListenOptions listening;
+  listening.hosts = {"127.0.0.1"};
+  const auto starting = create_server(loop, accepted.factory(), listening);
+  const auto server = loop.run_until_complete(starting);
+
+  ConnectOptions options;
+  options.host = "127.0.0.1";
+  options.port = server->port();
+  options.timeout = 10ms;
+  int settled = 0;
+  const auto connected = create_connection(loop, made.factory(), options);
+  connected.add_done_callback([&] { ++settled; });
+  // Its letter is read before the loop does anything about the answer: so it always wins, or the
+  // time limit does.
+  kernel.at(kernel.now() + 10ms, [&] { loop.call_soon_threadsafe([&] { connected.cancel(); }); });
+  gate.open = true;
+  loop.run_forever();
+
+  EXPECT_EQ(settled, 1);
+  std::string outcome = connected.cancelled() ? "cancelled" : "connected";
+  try {
+    if (!connected.cancelled()) static_cast<void>(connected.result());
+  } catch (const std::system_error& error) {
+    outcome = error.code() == std::errc::timed_out ? "timed out" : error.what();
+  }
+  const bool open = made.size() == 1 && made.at(0).made() && !made.at(0).lost();
+  EXPECT_EQ(open, outcome == "connected") << outcome;
+  server->close();
+  loop.run_forever();
+  loop.close();
+  EXPECT_EQ(kernel.stats().open_sockets, 0u);
+  for (const auto* each : {&made, &accepted}) {
+    EXPECT_TRUE(each->violations().empty());
+    for (const auto& protocol : each->all()) EXPECT_EQ(protocol->made(), protocol->lost());
+  }
+  return outcome;
+}
+
+TEST(ExploreLoop, AConnectEndsOnceInEveryOrderOfItsAnswerItsTimeLimitAndItsCancel) {
+  std::map<std::string, int> seen;
+  const ExploreResult result =
+      explore([&](SimChooser& chooser) { ++seen[connect_in_time(chooser)]; },
+              {.failed = ::testing::Test::HasFailure});
+  EXPECT_TRUE(result.complete) << "failed with choices "
+                               << (result.failure ? format_choices(*result.failure) : "none");
+  std::vector<std::string> outcomes;
+  for (const auto& [outcome, times] : seen) outcomes.push_back(outcome);
+  EXPECT_EQ(outcomes, (std::vector<std::string>{"cancelled", "timed out"}));
 }
 
 }  // namespace

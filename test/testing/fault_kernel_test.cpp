@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <memory>
@@ -164,11 +166,80 @@ TEST_F(FaultKernelTest, AStormIsTheSameForTheSameSeed) {
   EXPECT_NE(once, faults_of(8));
 }
 
+TEST_F(FaultKernelTest, SomeOfTheShortCountsOfAStormAreNothingForNow) {
+  kernel_->storm({.short_counts = 1000});
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(send("nobody would say when to go on"), 0);
+    recv();
+  }
+  struct Nobody : FdWatch::Listener {
+    void on_readable(FdWatch::ReadEvent) override {}
+    void on_writable() override {}
+  } nobody;
+  std::error_code failed;
+  const FdWatchPtr watch = kernel_->watch(a_, nobody, failed);
+  ASSERT_TRUE(watch);
+  int refused = 0;
+  for (int i = 0; i < 400; ++i) {
+    const int error = send("some bytes");
+    EXPECT_TRUE(error == 0 || error == EAGAIN);
+    refused += error == EAGAIN ? 1 : 0;
+    recv();
+  }
+  EXPECT_GT(refused, 20);
+  EXPECT_LT(refused, 100);
+  // What cannot wait does not.
+  kernel_->storm({.seed = 2, .short_counts = 1000});
+  const std::size_t before = kernel_->injected().size();
+  for (int i = 0; i < 100; ++i) {
+    Address address;
+    EXPECT_TRUE(kernel_->local_address(a_, address).ok());
+  }
+  EXPECT_EQ(kernel_->injected().size(), before);
+}
+
 TEST_F(FaultKernelTest, HealEndsAllFaults) {
   const auto guard = kernel_->inject({.call = "send", .error = EPIPE});
   kernel_->storm({.errors = 1000});
   kernel_->heal();
   EXPECT_EQ(send("1"), 0);
+}
+
+TEST_F(FaultKernelTest, AConnectMayFailLater) {
+  for (const bool real : {false, true}) {
+    FaultKernel kernel(real ? make_asio_kernel() : testing::make_sim_kernel());
+    struct Listener : FdWatch::Listener {
+      FaultKernel& kernel;
+      explicit Listener(FaultKernel& k) : kernel(k) {}
+      void on_readable(FdWatch::ReadEvent) override {}
+      void on_writable() override { kernel.stop(); }
+    } listener(kernel);
+    struct Client : Kernel::Client {
+      void on_drain() override {}
+      void on_timer() override {}
+      void on_signal(int) override {}
+    } client;
+    kernel.attach(client);
+    const auto guard =
+        kernel.inject({.call = "connect", .error = ECONNREFUSED, .times = 2, .later = true});
+    const int fd = kernel.socket(AF_INET, SOCK_STREAM, 0).fd();
+    EXPECT_EQ(error_of(kernel.connect(fd, Address::loopback(9))), EINPROGRESS);
+    std::error_code failed;
+    FdWatchPtr watch = kernel.watch(fd, listener, failed);
+    ASSERT_TRUE(watch);
+    watch->arm(Direction::write, FdWatch::Arm::if_ready);
+    kernel.run();
+    int error = 0;
+    EXPECT_TRUE(kernel.get_option(fd, SOL_SOCKET, SO_ERROR, error).ok());
+    EXPECT_EQ(error, ECONNREFUSED);
+    EXPECT_TRUE(kernel.get_option(fd, SOL_SOCKET, SO_ERROR, error).ok());
+    EXPECT_EQ(error, 0);
+    watch.reset();
+    kernel.close(fd);
+    const int udp = kernel.socket(AF_INET, SOCK_DGRAM, 0).fd();
+    EXPECT_EQ(error_of(kernel.connect(udp, Address::loopback(9))), ECONNREFUSED) << "at once";
+    kernel.close(udp);
+  }
 }
 
 TEST_F(FaultKernelTest, AfterAMadeUpEagainTheProgramIsTold) {

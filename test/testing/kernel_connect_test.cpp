@@ -3,8 +3,10 @@
 #include "kernel_suite.h"
 
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace ferry::test {
@@ -60,6 +62,26 @@ TEST_P(KernelConnect, AcceptTellsWhoItIs) {
   const Socket server(kernel(), accepted.fd());
   EXPECT_EQ(peer, client.local_address());
   EXPECT_EQ(local(server), listener.address());
+}
+
+TEST_P(KernelConnect, AcceptWithoutADescriptorFailsAlsoIfNobodyWaits) {
+  RawListener listener(kernel());
+  const Socket fresh = open();
+  Address peer;
+  EXPECT_EQ(error_of(kernel().accept(listener.fd(), peer)), EAGAIN);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  if (simulated()) {
+    sim().set_descriptor_limit(sim().stats().open_sockets);
+  } else {
+    const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  }
+  const IoResult nobody = kernel().accept(listener.fd(), peer);
+  const IoResult not_listening = kernel().accept(fresh.get(), peer);
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(error_of(nobody), EMFILE);
+  EXPECT_EQ(error_of(not_listening), EMFILE);
 }
 
 TEST_P(KernelConnect, TcpConnectIsUnderWayAtFirst) {
@@ -265,6 +287,21 @@ TEST_P(KernelConnect, FullBacklogOfAUnixSocketIsTryAgain) {
     ++refused;
   }
   EXPECT_EQ(refused, 2);
+}
+
+TEST_P(KernelConnect, FullBacklogOfTcpIsTriedAgainLater) {
+  RawListener listener(kernel(), Address::loopback(0), 1);
+  std::vector<RawPeer> clients;
+  for (int i = 0; i < 4; ++i) clients.push_back(RawPeer::connect(kernel(), listener.address()));
+  const auto connected = [&] {
+    return std::count_if(clients.begin(), clients.end(), [](RawPeer& c) { return c.connected(); });
+  };
+  run_until([&] { return connected() == 2; });
+  std::vector<RawPeer> servers;
+  while (auto server = listener.accept()) servers.push_back(std::move(*server));
+  turns();
+  EXPECT_EQ(connected(), 2) << "their SYNs were lost";
+  run_until([&] { return connected() == 4; });
 }
 
 TEST_P(KernelConnect, FreshSocketSaysThatItIsNotConnected) {

@@ -162,6 +162,16 @@ TEST_P(KernelStream, ClosingWithUnreadInputResetsThePeer) {
   EXPECT_EQ(error_of(send(b_, "x")), EPIPE);
 }
 
+TEST_P(KernelStream, SendAfterTheResetOfAUnixSocketLeavesTheErrorToRecv) {
+  if (!is_unix()) GTEST_SKIP() << "TCP reports it to whoever comes first";
+  send(b_, "never read");
+  a_.reset();
+  EXPECT_EQ(error_of(send(b_, "x")), EPIPE);
+  EXPECT_EQ(error_of(send(b_, "x")), EPIPE);
+  EXPECT_EQ(error_of(recv(b_)), ECONNRESET);
+  EXPECT_EQ(recv(b_).value, 0);
+}
+
 TEST_P(KernelTcp, ResetIsAnErrorOnce) {
   RawPeer(kernel(), std::move(a_)).reset();
   EXPECT_EQ(error_of(recv(b_)), ECONNRESET);
@@ -183,6 +193,19 @@ TEST_P(KernelTcp, DataBeforeAResetCanStillBeRead) {
   RawPeer(kernel(), std::move(a_)).reset();
   EXPECT_EQ(recv(b_).value, 4);
   EXPECT_EQ(error_of(recv(b_)), ECONNRESET);
+}
+
+TEST_P(KernelTcp, ResetTakesWithItWhatTheReaderHasNoPlaceFor) {
+  const std::size_t sent = fill(kernel(), a_.get());
+  send(b_, "never read");
+  a_.reset();
+  std::size_t received = 0;
+  for (IoResult part = recv(b_, 1 << 20); part.ok() && part.count() > 0;) {
+    received += part.count();
+    part = recv(b_, 1 << 20);
+  }
+  EXPECT_LT(received, sent);
+  EXPECT_GT(received, 0u);
 }
 
 TEST_P(KernelStream, PendingErrorIsReadAndClearedByItsOption) {

@@ -96,6 +96,52 @@ TEST_P(KernelWatch, IfReadyHelpsAnArmingThatMissedItsEdge) {
   EXPECT_EQ(ear_.readable, 1);
 }
 
+TEST_P(KernelWatch, EdgeThatFindsItUnarmedIsGone) {
+#ifdef FERRY_WATCH_ASYNC_WAIT
+  if (!simulated()) GTEST_SKIP() << "each arming asks the reactor";
+#endif
+  const FdWatchPtr w = watch(kernel(), near(), ear_);
+  read_dry(kernel(), near());
+  const std::size_t sent = fill(kernel(), near());
+  w->arm(Direction::read, Arm::after_would_block);
+  w->arm(Direction::write, Arm::after_would_block);
+  turns();
+  EXPECT_EQ(ear_.readable + ear_.writable, 0);
+  w->disarm(Direction::read);
+  w->disarm(Direction::write);
+  // Both directions get an edge, and are looked at.
+  far_sends("x");
+  for (std::size_t received = 0; received < sent;) {
+    received += read_dry(kernel(), far_.get()).size();
+    turns(1);
+  }
+  turns();
+  w->arm(Direction::read, Arm::after_would_block);
+  w->arm(Direction::write, Arm::after_would_block);
+  turns();
+  EXPECT_EQ(ear_.readable + ear_.writable, 0) << "armed without having seen EAGAIN";
+  far_sends("y");
+  turns();
+  EXPECT_EQ(ear_.readable, 1);
+}
+
+TEST_P(KernelWatch, EdgeSinceTheLastLookAnswersAnArming) {
+  const FdWatchPtr w = watch(kernel(), near(), ear_);
+  turns();
+  far_sends("x");
+  w->arm(Direction::read, Arm::after_would_block);
+  turns();
+  EXPECT_EQ(ear_.readable, 1);
+}
+
+TEST_P(KernelWatch, FirstArmingForWritingAsksAfresh) {
+  const FdWatchPtr w = watch(kernel(), near(), ear_);
+  turns();
+  w->arm(Direction::write, Arm::after_would_block);
+  turns();
+  EXPECT_EQ(ear_.writable, 1);
+}
+
 TEST_P(KernelWatch, ShortReadIsAsGoodAsWouldBlock) {
   const FdWatchPtr w = watch(kernel(), near(), ear_);
   std::array<std::byte, 100> chunk;

@@ -33,7 +33,7 @@ std::string said_of(std::string_view bytes, std::size_t piece) {
 
 /// Says so whatever the pieces.
 void expect_said(std::string_view bytes, const std::string& sentence) {
-  for (const std::size_t piece : {1, 2, 3, 7, 8, 9, 16, 31, 32, 33, 64, 65, 1000, 1'000'000}) {
+  for (const std::size_t piece : Sizes{1, 2, 3, 7, 8, 9, 16, 31, 32, 33, 64, 65, 1000, 1'000'000}) {
     EXPECT_EQ(said_of(bytes, piece), sentence) << "in pieces of " << piece;
   }
 }
@@ -166,7 +166,7 @@ TEST(PatternStream, GarbageOfAnyLengthIsPassedOver) {
   }
   std::string expected = "stream 7: at 8: 2 bytes of garbage: 00 00 instead of ";
   constexpr char kDigits[] = "0123456789abcdef";
-  for (const std::uint64_t offset : {8, 9}) {
+  for (const std::size_t offset : Sizes{8, 9}) {
     const auto byte = std::to_integer<unsigned>(testing::pattern_byte(7, offset));
     expected += kDigits[byte >> 4];
     expected += kDigits[byte & 15];
@@ -252,7 +252,7 @@ TEST(PatternStream, AnyMishapOfAnyPieceIsFoundAndNamed) {
         kind = Kind::garbage;
         length = 1;
         bytes = before + piece + after;
-        bytes[at] = static_cast<char>(bytes[at] + seed.between(1, 255));
+        bytes[at] = static_cast<char>(static_cast<std::size_t>(bytes[at]) + seed.between(1, 255));
         break;
       }
     }

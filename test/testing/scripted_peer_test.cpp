@@ -406,7 +406,7 @@ TEST_P(ScriptedPeerSim, EachStepHasALimitOfTime) {
   start();
   client->write("a");
   expect_complaint("step 1 of 1, expect \"abc\": no more than 1 byte, \"a\", within 500 ms");
-  for (const std::size_t steps : {1, 2}) {
+  for (const int steps : {1, 2}) {
     ScriptedPeer waits(500ms);
     if (steps == 2) waits.wait(10s);
     waits.expect("abc");

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <set>
 
@@ -178,9 +179,52 @@ TEST(Trial, AReportInACalmWorldIsAComplaint) {
             "reported although nothing went wrong: bad luck");
 }
 
-TEST(Trial, AReportInAWorldWithFaultsIsNone) {
-  Scenario scenario{.name = "told", .play = [](Trial& trial) { trial.report("bad luck"); }};
-  EXPECT_TRUE(play_in(scenario, 1, {{.kind = Kind::cut}}).complaints.empty());
+TEST(Trial, AReportAfterHarmWasDoneIsNoComplaint) {
+  Scenario scenario{.name = "told", .play = [](Trial& trial) {
+                      if (!trial.calm()) trial.complain("harm before its time");
+                      good(trial);
+                      if (trial.calm()) trial.complain("no harm was done");
+                      trial.report("bad luck");
+                    }};
+  const std::vector<Disturbance> all = {
+      {.kind = Kind::partition, .after = 5, .lasts = 1s},
+      {.kind = Kind::cut, .after = 20},
+      {.kind = Kind::cut_after, .count = 100},
+      {.kind = Kind::error, .count = 1, .call = "send", .error = EPIPE},
+      {.kind = Kind::errors, .after = 5, .lasts = 1h, .count = 1000},
+      {.kind = Kind::descriptors, .after = 5, .lasts = 1s},
+      {.kind = Kind::clock, .after = 5, .lasts = 1s}};
+  for (const Disturbance& one : all) {
+    const SeedOutcome outcome = play_in(scenario, 1, {one});
+    EXPECT_TRUE(outcome.complaints.empty())
+        << one.to_string() << ": " << outcome.complaints.front();
+  }
+}
+
+TEST(Trial, HarmThatNeverCameExcusesNothing) {
+  Scenario scenario{.name = "told", .play = [](Trial& trial) {
+                      good(trial);
+                      trial.report("bad luck");
+                    }};
+  const std::vector<Disturbance> all = {
+      {.kind = Kind::partition, .after = 1'000'000, .lasts = 1s},
+      {.kind = Kind::cut},
+      {.kind = Kind::cut_after, .count = 100'000},
+      {.kind = Kind::error, .after = 1000, .count = 1, .call = "send", .error = EPIPE}};
+  for (const Disturbance& one : all) {
+    EXPECT_EQ(play_in(scenario, 1, {one}).complaints,
+              std::vector<std::string>{"reported although nothing went wrong: bad luck"})
+        << one.to_string();
+  }
+}
+
+TEST(Trial, WhatTheProgramDoesItselfIsNoHarm) {
+  EXPECT_EQ(complaints_of([](Trial& trial) {
+              trial.disturb();
+              trial.report("as it was to be");
+              if (trial.calm() || !trial.unharmed()) trial.complain("taken for another");
+            }),
+            "");
 }
 
 TEST(Trial, ABreachOfTheContractIsAComplaint) {
@@ -198,6 +242,17 @@ TEST(Trial, RunsOnTheRealKernel) {
     const SeedOutcome outcome = play_seed(scenario, seed);
     EXPECT_TRUE(outcome.complaints.empty()) << outcome.complaints.front();
   }
+}
+
+TEST(Trial, ToBeToldThatNothingGoesNowIsNoHarm) {
+  Scenario scenario{.name = "later", .play = [](Trial& trial) {
+                      const auto guard =
+                          trial.faults().inject({.call = "recv", .error = EAGAIN, .times = 3});
+                      good(trial);
+                      if (trial.faults().injected().empty()) trial.complain("nothing happened");
+                      if (!trial.calm()) trial.complain("not calm");
+                    }};
+  EXPECT_TRUE(play_in(scenario, 1, {}).complaints.empty());
 }
 
 TEST(Trial, AfterHealingNothingFails) {
@@ -235,6 +290,27 @@ TEST(Disturbances, EveryKindIsDrawnAndAThirdOfTheWorldsIsCalm) {
   }
   EXPECT_EQ(kinds.size(), static_cast<std::size_t>(Kind::call));
   EXPECT_NEAR(calm, 1000, 150);
+}
+
+TEST(Disturbances, WhatIsDrawnSaysNothingOfWhatHappensThen) {
+  int same = 0;
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+    const auto all = draw_disturbances(seed);
+    const bool drawn = std::any_of(all.begin(), all.end(),
+                                   [](const auto& one) { return one.kind == Kind::schedule; });
+    same += drawn == Seed(seed, "schedule").permille(500) ? 1 : 0;
+  }
+  EXPECT_NEAR(same, 1000, 150);
+}
+
+TEST(Disturbances, LinksCutTheirBytesInEveryWay) {
+  std::set<SimLink::Pieces> ways;
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+    for (const Disturbance& one : draw_disturbances(seed)) {
+      if (one.kind == Kind::link) ways.insert(one.link.pieces);
+    }
+  }
+  EXPECT_EQ(ways.size(), 5u);
 }
 
 TEST(Disturbances, WhatIsNotAllowedIsNotDrawn) {

@@ -320,19 +320,46 @@ TEST_F(SimKernelTest, DrainIsSaidWhenAFinOrAResetWaits) {
 
 // -- names
 
-TEST_F(SimKernelTest, FullBacklogOfTcpWaitsForRoom) {
-  RawListener listener(kernel(), Address::loopback(0), 1);
+TEST_F(SimKernelTest, ConnectsToAFullBacklogAreTriedAgainAsLinuxDoes) {
+  RawListener listener(kernel(), Address::loopback(0), 0);
   std::vector<RawPeer> clients;
-  for (int i = 0; i < 4; ++i) clients.push_back(RawPeer::connect(kernel(), listener.address()));
+  const TimePoint start = kernel().now();
+  for (int i = 0; i < 3; ++i) clients.push_back(RawPeer::connect(kernel(), listener.address()));
   turns();
-  const auto connected = [&] {
-    return std::count_if(clients.begin(), clients.end(), [](RawPeer& c) { return c.connected(); });
-  };
-  EXPECT_EQ(connected(), 2);
-  std::vector<RawPeer> servers;
-  while (auto server = listener.accept()) servers.push_back(std::move(*server));
+  const auto first = listener.accept();
   turns();
-  EXPECT_EQ(connected(), 4);
+  EXPECT_FALSE(clients[1].connected()) << "its SYN was lost";
+  run_until([&] { return clients[1].connected() || clients[2].connected(); });
+  EXPECT_GE(kernel().now() - start, 1s);
+  EXPECT_LT(kernel().now() - start, 1s + 2ms);
+  EXPECT_FALSE(clients[2].connected());
+  timed_ = [this] { kernel().stop(); };
+  kernel().set_timer(start + 126s);
+  kernel().run();
+  EXPECT_FALSE(clients[2].connected());
+  EXPECT_FALSE(clients[2].error());
+  kernel().set_timer(start + 127s);
+  kernel().run();
+  EXPECT_FALSE(clients[2].connected());
+  EXPECT_EQ(clients[2].error(), std::errc::timed_out);
+}
+
+TEST_F(SimKernelTest, AConnectToAFullBacklogEndsAlsoIfNothingElseDoes) {
+  RawListener listener(kernel(), Address::loopback(0), 0);
+  const RawPeer there = RawPeer::connect(kernel(), listener.address());
+  turns();
+  const Socket late = open();
+  kernel().connect(late.get(), listener.address());
+  Ear ear;
+  const FdWatchPtr w = watch(kernel(), late.get(), ear);
+  w->arm(Direction::write, Arm::if_ready);
+  ear.then_writable = [this] { kernel().stop(); };
+  turns();
+  sim().advance(30min);  // a clock that jumps
+  kernel().run();
+  int error = 0;
+  ASSERT_TRUE(kernel().get_option(late.get(), SOL_SOCKET, SO_ERROR, error).ok());
+  EXPECT_EQ(error, ETIMEDOUT);
 }
 
 TEST_F(SimKernelTest, WaitingForRoomEndsWhenTheListenerCloses) {
@@ -341,7 +368,7 @@ TEST_F(SimKernelTest, WaitingForRoomEndsWhenTheListenerCloses) {
   for (int i = 0; i < 2; ++i) clients.push_back(RawPeer::connect(kernel(), listener.address()));
   turns();
   listener.close();
-  turns();
+  run_until([&] { return clients[1].connected() || clients[1].error(); });
   EXPECT_FALSE(clients[1].connected());
   EXPECT_EQ(clients[1].error(), std::errc::connection_refused);
 }

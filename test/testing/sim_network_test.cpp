@@ -276,17 +276,33 @@ TEST_F(SimNetworkTest, TheFinOfACloseComesBehindTheBytes) {
   EXPECT_EQ(reader.error, 0);
 }
 
-TEST_F(SimNetworkTest, AResetComesBehindTheBytes) {
+TEST_F(SimNetworkTest, AResetTakesWhatHasNotArrivedWithIt) {
   network().set_link({.latency_min = 10ms});
   auto [near, far] = stream_pair(kernel());
   StreamReader reader(kernel(), far.get());
   RawPeer peer(kernel(), std::move(near));
   peer.write("last words");
+  pass(10ms);
+  peer.write("too late");
   peer.reset();
+  EXPECT_EQ(network().stats().in_flight, 0u);
   turns();
-  EXPECT_EQ(reader.error, 0);
+  EXPECT_EQ(reader.error, 0) << "it cannot know yet";
   pass(10ms);
   EXPECT_EQ(reader.got, "last words");
+  EXPECT_EQ(reader.error, ECONNRESET);
+}
+
+TEST_F(SimNetworkTest, CloseWithUnreadInputTakesWhatHasNotArrivedWithIt) {
+  network().set_link({.latency_min = 10ms});
+  auto [near, far] = stream_pair(kernel());
+  StreamReader reader(kernel(), far.get());
+  kernel().send(far.get(), "unread");
+  pass(10ms);
+  kernel().send(near.get(), "the answer");
+  near.reset();
+  pass(10ms);
+  EXPECT_EQ(reader.got, "");
   EXPECT_EQ(reader.error, ECONNRESET);
 }
 

@@ -216,6 +216,31 @@ TEST_F(SimTroubleTest, AnEndThatDidNotLearnOfACutDoesWhenItSends) {
   EXPECT_EQ(error_of(kernel().send(near.get(), "x")), ECONNRESET);
 }
 
+TEST_F(SimTroubleTest, AnEndThatIsSendingLearnsOfACutInAnyCase) {
+  network().set_link({.latency_min = 10ms});
+  auto [near, far] = stream_pair(kernel());
+  StreamWriter writer(kernel(), near.get(), pattern(1'000'000));
+  turns();
+  network().cut(sim().route(near.get()), SimEnds::to);
+  pass(1s);
+  EXPECT_EQ(writer.error, ECONNRESET) << "it waits for room for ever";
+}
+
+TEST_F(SimTroubleTest, AWriterWithoutRoomLearnsOfACutWhenTheOtherEndIsClosed) {
+  network().set_link({.latency_min = 10ms});
+  auto [near, far] = stream_pair(kernel());
+  StreamWriter writer(kernel(), near.get(), pattern(1'000'000));
+  pass(1s);
+  EXPECT_EQ(network().stats().in_flight, 0u) << "what fits is there, unread";
+  EXPECT_FALSE(writer.done());
+  network().cut(sim().route(near.get()), SimEnds::to);
+  pass(1s);
+  EXPECT_EQ(writer.error, 0);
+  far.reset();
+  pass(1s);
+  EXPECT_EQ(writer.error, ECONNRESET);
+}
+
 TEST_F(SimTroubleTest, ACutOfTheEndWhereARouteBegins) {
   auto [near, far] = stream_pair(kernel());
   network().cut(sim().route(far.get()), SimEnds::from);

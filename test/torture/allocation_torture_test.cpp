@@ -73,7 +73,7 @@ class AllocationTorture : public ::testing::TestWithParam<Scenario> {
     }
     if (only()) std::puts("there is no such allocation");
     RecordProperty("allocations", static_cast<int>(number));
-    EXPECT_TRUE(only() || number > 20);
+    EXPECT_TRUE(only() || number > 3);
   }
 };
 

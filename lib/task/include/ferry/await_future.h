@@ -3,7 +3,6 @@
 #include <ferry/future.h>
 #include <ferry/task_core.h>
 
-#include <new>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
@@ -31,13 +30,9 @@ class FutureAwaiter final : public Suspension {
     if (task && &task->future() == future_.state()) {
       throw std::logic_error("a task cannot await itself");
     }
+    // First, for it may fail, and `suspend` may pass a cancellation on.
+    if (task) callback_ = future_.add_done_callback([this] { resume_now(); });
     suspend(coroutine);
-    try {
-      if (waiting()) callback_ = future_.add_done_callback([this] { resume_now(); });
-    } catch (const std::bad_alloc&) {
-      unsuspend();
-      throw;
-    }
   }
   decltype(auto) await_resume() {
     resumed();

@@ -48,6 +48,7 @@ struct Disturbance {
   bool one_way = false;
   std::string_view call{};  ///< A literal, as FaultKernel knows it.
   int error = 0;
+  bool later = false;  ///< Of "connect": it begins well, and fails then.
 
   bool harmful() const noexcept { return kind >= Kind::partition; }
   /// "after 17 calls: partition for 2.5 s".

@@ -85,7 +85,8 @@ struct SimStats {
 /// **Sockets** are byte pipes: TCP over IPv4 and IPv6 on the loopback addresses (127.0.0.0/8, ::1,
 /// and the wildcards), and unix stream sockets, whose names (paths too) live inside the simulation
 /// and go away with the socket. Errors and readiness are Linux's. A TCP connect completes on the
-/// next turn, a unix one at once. The documentation networks (192.0.2.0/24, 198.51.100.0/24,
+/// next turn, or when it is tried again if the backlog is full (after 1, 3, 7, ... seconds, for 127
+/// at most), a unix one at once. The documentation networks (192.0.2.0/24, 198.51.100.0/24,
 /// 203.0.113.0/24, 2001:db8::/32) never answer; other addresses are ENETUNREACH, and EADDRNOTAVAIL
 /// to bind to. SO_LINGER with the value 0 makes close reset the connection. Nothing is lost,
 /// reordered or late, unless `network` is told so. Closing a descriptor that is still watched ends

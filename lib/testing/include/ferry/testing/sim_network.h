@@ -102,9 +102,10 @@ struct SimNetworkStats {
 ///
 /// **Streams.** What was sent is in flight until it arrives, and fills the sender's buffer so long;
 /// room that the reader makes is known to the writer at once. Nothing is lost, doubled or out of
-/// order, as TCP promises; a FIN or a RST comes behind the bytes that were sent before. Bytes that
-/// find their receiver closed or reset are answered by a RST. A connect takes a round trip, then
-/// both ends have the connection.
+/// order, as TCP promises; a FIN comes behind the bytes that were sent before. A socket that is
+/// closed with unread input, or with SO_LINGER 0, sends a RST, and what has not arrived by then
+/// never does. Bytes that find their receiver closed or reset are answered by a RST. A connect
+/// takes a round trip, then both ends have the connection.
 ///
 /// **Datagrams** arrive in order but for what the link does to them. A refusal (ECONNREFUSED)
 /// reaches a connected sender when the datagram would have arrived.
@@ -125,7 +126,8 @@ class SimNetwork {
   /// fails after 127 (ETIMEDOUT), as Linux does it.
   SimGuard partition(SimRoute route = {});
   /// Cuts the connections of the route: what is in flight is lost, both ways, and each of `ends`
-  /// gets a RST now; the other end learns of it when it sends. How many connections that were.
+  /// gets a RST now; the other end learns of it when it sends, now if something of its own is lost.
+  /// How many connections that were.
   std::size_t cut(SimRoute route = {}, SimEnds ends = SimEnds::both);
   /// Does so with each connection, those to come as well, when `bytes` more bytes have arrived
   /// along the route (0: when the first one would): counted for each connection, both directions

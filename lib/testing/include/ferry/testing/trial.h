@@ -59,11 +59,14 @@ class Trial {
   SimKernel& sim() noexcept { return *sim_; }
   /// For what the program draws by lot: another stream for each name.
   Seed lot(std::string_view name = "app") const noexcept { return Seed(seed_, name); }
-  /// Nothing harmful is in this world: all must work, and nobody be told of an error.
-  bool calm() const noexcept;
+  /// Nothing harmful has happened so far: all must work, and nobody be told of an error.
+  bool calm() const noexcept { return !disturbed_ && unharmed(); }
+  /// The same, whatever the program itself did (`disturb`). Both must be asked when it matters, not
+  /// before: harm may come at any time.
+  bool unharmed() const noexcept;
   /// The program itself does what others will be told of as an error: it aborts connections, throws
   /// out of callbacks, closes the loop. From now on this world is not calm.
-  void disturb() noexcept { harmful_ = true; }
+  void disturb() noexcept { disturbed_ = true; }
   /// Where the program's server is: "towards the server" is towards there.
   void set_server(const Address& address) { server_ = address; }
 
@@ -123,6 +126,7 @@ class Trial {
   class Disturber;
   void breach(std::string what);
   void check_error(const ConnectionRecord& record);
+  std::string still_open() const;
   bool idle() const;
   void check_idle();
   void check_nothing_left();
@@ -142,7 +146,8 @@ class Trial {
   std::vector<const char*> states_;
   std::size_t reports_ = 0;
   std::uint64_t log_hash_ = 0;
-  bool harmful_ = false;
+  bool harmed_ = false;     // by a disturbance
+  bool disturbed_ = false;  // by the program
   bool healed_ = false;
   bool leaves_open_ = false;
   bool reports_allowed_ = false;

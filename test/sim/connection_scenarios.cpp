@@ -160,7 +160,7 @@ void abort_in_the_middle(Stage& stage) {
   Seed& lot = stage.lot();
   stage.trial().disturb();
   for (Plan* plan : {&stage.client_plan, &stage.server_plan}) {
-    plan->total = 100'000;
+    plan->total = 40'000;
     plan->chunk = 4000;
     plan->gap = 500us;
     plan->high = lot.below(3000);

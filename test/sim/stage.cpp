@@ -105,8 +105,8 @@ void Stage::wait(Duration limit) {
   trial_.run_until([&] { return late || trial_.all_lost(); });
   if (trial_.all_lost()) return;
   if (trial_.calm()) trial_.complain("connections come to no end");
-  // Those that come meanwhile, too.
-  trial_.run_until([&] {
+  // One more may come about meanwhile.
+  trial_.run_until([this] {
     abort_all();
     return trial_.all_lost();
   });

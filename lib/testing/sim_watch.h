@@ -57,7 +57,7 @@ class SimWatch final : public FdWatch {
   Side read_;
   Side write_;
   bool write_known_ = false;  // epoll has been asked about writing
-  int holds_ = 1;  // its owner's
+  int holds_ = 1;             // its owner's
 };
 
 }  // namespace ferry::testing

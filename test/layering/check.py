@@ -37,7 +37,7 @@ KERNEL_FILES = re.compile(r"lib/loop/(asio_impl|asio_kernel|bsd_\w+|child_waiter
 # Headers of the system that declare calls the kernel wraps, and who else may include them: for types
 # and constants, or for calls on names in the file system.
 SYSTEM_HEADERS = {
-    "sys/socket.h": r"lib/(base|net)/",
+    "sys/socket.h": r"lib/(base|net)/|lib/testing/fault_kernel",
     "netinet/in.h": r"lib/(base|net|testing)/|lib/loop/resolver|lib/tls/certificate",
     "netinet/tcp.h": r"lib/net/",
     "netinet/udp.h": r"lib/(net|testing)/",

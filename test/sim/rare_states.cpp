@@ -50,7 +50,6 @@ constexpr const char* kTold[] = {
     "happy eyeballs are cancelled",
     "lost in the handshake of start_tls",
     "more datagrams than fit into a batch",
-    "new limits on both sides of the queue",
     "no memory for a datagram",
     "not the first address answers",
     "one side is lost before its relay began",

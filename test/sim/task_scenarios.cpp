@@ -19,7 +19,7 @@ using End = WorkBench::End;
 Coro<> gather_values(WorkBenchPtr bench) {
   const std::vector<Task<int>> tasks = start_all(bench);
   const auto all = gather(std::vector<Task<int>>(tasks));
-  bool cancel = bench->lot.permille(500);
+  bool cancel = bench->lot.permille(800);
   if (cancel) {
     co_await sleep(bench->pause());
     cancel = all.cancel();

@@ -69,7 +69,6 @@ constexpr Sight kSights[] = {
     {Event::abort, kOpen | kReadingPaused, "abort while reading is paused"},
     {Event::abort, kOpen | kQueue, "abort with a queue"},
     {Event::abort, kClosing | kQueue, "abort while closing with a queue"},
-    {Event::abort, kOpen | kEofSent, "abort after write_eof"},
     {Event::write, kClosing, "write while closing"},
     {Event::write, kLost, "write after loss"},
     {Event::write_eof, kOpen | kWritingPaused, "half-close while writing is paused"},

@@ -4,6 +4,7 @@
 #include <ferry/testing/memory_pair.h>
 #include <ferry/testing/recording_protocol.h>
 #include <ferry/testing/scripted_peer.h>
+#include <ferry/testing/seeds.h>
 #include <ferry/testing/splits.h>
 
 #include <gtest/gtest.h>
@@ -95,10 +96,12 @@ using ferry::testing::FaultKernel;
 using ferry::testing::for_each_split;
 using ferry::testing::MemoryPair;
 using ferry::testing::RecordingProtocol;
+using ferry::testing::run_seeds;
 using ferry::testing::ScriptedPeer;
 using ferry::testing::SimKernel;
 using ferry::testing::SimLink;
 using ferry::testing::Split;
+using ferry::testing::Trial;
 
 // However the bytes arrive, the lines are the same.
 TEST(LineDecoder, DoesNotCareHowBytesArrive) {
@@ -166,6 +169,30 @@ TEST(Adder, BearsACutAnywhere) {
     EXPECT_TRUE(answer.starts_with(peer->data())) << peer->data();
     EXPECT_TRUE(pair.exceptions().empty());
   }
+}
+
+// One world: what the server and a client do in it, and what must hold however it goes.
+void add_in_any_world(Trial& trial) {
+  const auto listening = ferry::create_server(
+      trial.loop(), [] { return std::make_shared<Adder>(); }, {.hosts = {"127.0.0.1"}});
+  if (!trial.done(listening)) return;
+  const auto server = listening.result();
+  const auto client = trial.protocol();
+  client->on_made = [&client] { client->write("add 2\nquit\n"); };
+  const auto connecting = ferry::create_connection(trial.loop(), [&client] { return client; },
+                                                   {.host = "127.0.0.1", .port = server->port()});
+  if (trial.done(connecting)) trial.run_until([&client] { return client->lost(); });
+  const std::string answer = "2\nbye\n";
+  if (!answer.starts_with(client->data())) trial.complain("wrong: " + client->data());
+  if (trial.calm() && client->data() != answer) trial.complain("short: " + client->data());
+  server->close();
+  trial.done(server->drain(10s));
+}
+
+// Five hundred worlds: slow, in pieces, cut, partitioned, out of descriptors, in any order.
+TEST(Server, KeepsItsWordInAnyWorld) {
+  const auto report = run_seeds({.name = "adder", .play = add_in_any_world}, {.count = 500});
+  EXPECT_TRUE(report.ok()) << report.failure->to_string();
 }
 
 // The whole server, behind a slow network, when the system is out of descriptors for a while.

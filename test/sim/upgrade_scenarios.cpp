@@ -163,6 +163,9 @@ void upgrade(Stage& stage) {
     });
   });
   cuts.clear();
+  // One may have been made in this very turn.
+  server->close();
+  trial.done(server->drain(10s));
   for (const auto& each : all) {
     for (const std::string& sentence : each->checker.final_violations()) trial.complain(sentence);
     if (each->error) trial.report("connection_lost: " + each->error.message());
@@ -172,8 +175,6 @@ void upgrade(Stage& stage) {
       trial.complain("start_tls failed, and connection_lost does not say so");
     if (trial.calm() && !each->content()) trial.complain("an upgrade did not work");
   }
-  server->close();
-  trial.done(server->drain(10s));
   trial.heal();
 }
 

@@ -72,7 +72,8 @@ Future<std::uint64_t> sendfile(const std::shared_ptr<Transport>& transport, int 
     result.set_exception(IoError({code, "sendfile", transport->peername()}));
     return result;
   }
-  sending->file = std::make_shared<Fd>(copy.fd());
+  Fd owned(copy.fd());
+  sending->file = std::make_shared<Fd>(std::move(owned));
   sending->next = offset;
   sending->left = std::min(count.value_or(most), most - offset);
   sending->fallback = fallback;

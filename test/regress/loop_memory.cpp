@@ -106,7 +106,11 @@ TEST_P(LoopMemory, WhatIsOverdueLeavesOthersTheirTurn) {
   EXPECT_LT(steps, 1000);
 }
 
-TEST_P(LoopMemory, MailIsCollectedHoweverOftenThereWasNoRoomForIt) {
+// The simulated kernel needs memory of its own.
+class LoopMemoryReal : public LoopTest {};
+INSTANTIATE_TEST_SUITE_P(World, LoopMemoryReal, ::testing::Values(World::asio), world_name);
+
+TEST_P(LoopMemoryReal, MailIsCollectedHoweverOftenThereWasNoRoomForIt) {
   for (std::size_t times = 1; times <= 3; ++times) {
     for (int filled = 0; filled < 200; ++filled) {
       bool told = false;
@@ -124,9 +128,6 @@ TEST_P(LoopMemory, MailIsCollectedHoweverOftenThereWasNoRoomForIt) {
     }
   }
 }
-
-class LoopMemoryReal : public LoopTest {};
-INSTANTIATE_TEST_SUITE_P(World, LoopMemoryReal, ::testing::Values(World::asio), world_name);
 
 // What failed left the signal marked as watched, so that the next try did nothing.
 TEST_P(LoopMemoryReal, ASignalHandlerThatFailedCanBeAddedAgain) {
@@ -277,6 +278,7 @@ TEST_P(StreamMemory, ASendfileThatFailsGivesTheConnectionBack) {
     link.transport->abort();
     run_until_lost(*probe);
     if (sent && !sent->done()) sent->cancel();
+    if (sent && !sent->cancelled()) static_cast<void>(sent->exception());  // taken
   }
   ::close(file);
 }

@@ -148,7 +148,7 @@ void Trial::play(const Scenario& scenario) {
         return all_lost() && stats.transports + stats.operations + stats.tasks == 0;
       });
     }
-  } while (once_more());
+  } while (!loop_->is_closed() && once_more());
 }
 
 std::vector<std::string> Trial::end() {

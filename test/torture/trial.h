@@ -54,7 +54,13 @@ class Trial {
     run_until([&future] { return future.done(); });
     if (!future.done() || future.cancelled()) return false;
     if (!future.exception()) return true;
-    report("by a future");
+    try {
+      std::rethrow_exception(future.exception());
+    } catch (const std::exception& error) {
+      report("by a future: " + std::string(error.what()));
+    } catch (...) {
+      report("by a future");
+    }
     return false;
   }
   /// Somebody was told of a failure.

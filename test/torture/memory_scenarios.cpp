@@ -81,26 +81,6 @@ void layers(Trial& trial) {
   trial.run_until([&] { return trial.all_lost(); });
 }
 
-/// Nobody closes anything: the loop does.
-void abandoned(Trial& trial) {
-  ListenOptions listen;
-  listen.hosts = {"127.0.0.1"};
-  const auto starting = create_server(
-      trial.loop(), [&trial] { return trial.protocol(); }, std::move(listen));
-  if (!trial.done(starting)) return;
-  ConnectOptions options;
-  options.host = "127.0.0.1";
-  options.port = starting.result()->port();
-  options.wrap = tls_client(client_context());
-  const auto never = create_connection(
-      trial.loop(), [&trial] { return trial.protocol(); }, options);
-  options.wrap = nullptr;
-  const auto connecting = create_connection(
-      trial.loop(), [&trial] { return trial.protocol(); }, std::move(options));
-  trial.done(connecting);
-  trial.loop().close();
-}
-
 // -- the loop's own
 
 void callbacks(Trial& trial) {
@@ -303,13 +283,8 @@ void datagram_streams(Trial& trial) {
 
 std::span<const Scenario> memory_scenarios() {
   static constexpr Scenario kAll[] = {
-      {"Layers", layers},
-      {"Abandoned", abandoned},
-      {"Callbacks", callbacks},
-      {"Signals", signals},
-      {"Tasks", tasks},
-      {"Upgrades", upgrades},
-      {"DatagramStreams", datagram_streams},
+      {"Layers", layers}, {"Callbacks", callbacks}, {"Signals", signals},
+      {"Tasks", tasks},   {"Upgrades", upgrades},   {"DatagramStreams", datagram_streams},
   };
   return kAll;
 }

@@ -136,7 +136,8 @@ Coro<> fails() {
   throw std::runtime_error("a task that fails, with enough to say to need memory");
 }
 
-Coro<> produce(Queue<std::string>* queue) {
+/// It may outlive who waits for it: the queue is both's.
+Coro<> produce(std::shared_ptr<Queue<std::string>> queue) {
   for (int i = 0; i < 5; ++i) co_await queue->put(std::string(100, 'x'));
 }
 
@@ -150,10 +151,10 @@ Coro<> many_tasks(Trial* trial) {
   auto both = gather(later(1, 5ms), later(2, 2ms));
   const auto [a, b] = co_await std::move(both);
   if (a != 1 || b != 2) trial->complain("gather gave something else");
-  Queue<std::string> queue(2);
-  const Task<> producer = create_task(produce(&queue));
+  const auto queue = std::make_shared<Queue<std::string>>(2);
+  const Task<> producer = create_task(produce(queue));
   for (int i = 0; i < 5; ++i) {
-    const std::string item = co_await wait_for(queue.get(), 1s);
+    const std::string item = co_await wait_for(queue->get(), 1s);
     if (item.size() != 100) trial->complain("the queue gave something else");
   }
   co_await producer;

@@ -132,7 +132,7 @@ void TaskGroup::task_done(std::list<AnyFuture>::iterator place) {
   if (!leaving_) cancel_parent();
 }
 
-Coro<> TaskGroup::leave(std::exception_ptr failure) {
+Coro<> TaskGroup::leave(std::exception_ptr& failure) {
   leaving_ = true;
   std::exception_ptr cancellation;  // from outside
   if (is_cancellation(failure)) {

@@ -47,13 +47,15 @@ class TaskGroup {
   Coro<T> run(Coro<T> body) {
     const Entered entered(*this);
     std::exception_ptr failure;
+    // Before the body: without memory for it nobody would wait for the tasks.
+    Coro<> ending = leave(failure);
     if constexpr (std::is_void_v<T>) {
       try {
         co_await std::move(body);
       } catch (...) {
         failure = std::current_exception();
       }
-      co_await leave(std::move(failure));
+      co_await std::move(ending);
     } else {
       std::optional<T> result;
       try {
@@ -61,7 +63,7 @@ class TaskGroup {
       } catch (...) {
         failure = std::current_exception();
       }
-      co_await leave(std::move(failure));
+      co_await std::move(ending);
       if (!result) throw CancelledError();  // TaskGroup::cancel, and no value to return
       co_return std::move(*result);
     }
@@ -91,7 +93,7 @@ class TaskGroup {
   void add(const AnyFuture& task);
   void enter();
   void exit() noexcept;
-  Coro<> leave(std::exception_ptr body_failure);
+  Coro<> leave(std::exception_ptr& body_failure);
   void task_done(std::list<AnyFuture>::iterator place);
   void cancel_tasks();
   void cancel_parent();

@@ -37,6 +37,7 @@ Coro<> answer_all(DeskPtr desk, DatagramStream stream) {
       stream.sendto("re: " + asked->data, asked->info.peer);
       if (desk->lot.permille(200)) co_await stream.drain();
     } catch (const std::system_error& error) {
+      if (stream.is_closing()) break;  // by the program, before the answer
       desk->trial.report(error.what());
     }
   }

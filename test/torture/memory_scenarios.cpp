@@ -153,11 +153,16 @@ Coro<> many_tasks(Trial* trial) {
   if (a != 1 || b != 2) trial->complain("gather gave something else");
   const auto queue = std::make_shared<Queue<std::string>>(2);
   const Task<> producer = create_task(produce(queue));
-  for (int i = 0; i < 5; ++i) {
-    const std::string item = co_await wait_for(queue->get(), 1s);
-    if (item.size() != 100) trial->complain("the queue gave something else");
+  try {
+    for (int i = 0; i < 5; ++i) {
+      const std::string item = co_await wait_for(queue->get(), 1s);
+      if (item.size() != 100) trial->complain("the queue gave something else");
+    }
+    co_await producer;
+  } catch (...) {
+    producer.cancel();
+    throw;
   }
-  co_await producer;
   bool grouped = false;
   try {
     co_await task_group(group_body);

@@ -250,7 +250,8 @@ def async_wait():
     yield
     # Whatever waits for descriptors. In the simulation nothing does.
     names = [name for name in build.all_tests()
-             if name not in ("base", "task_optimised", "streams_optimised", "task_refused", "sim")]
+             if name not in ("base", "task_optimised", "streams_optimised", "task_refused", "sim",
+                             "mutants", "torture", "lifetime", "tls")]
     build.compile(build.needed_by(*names))
     yield
     yield build.test(names, environment={"GTEST_FILTER": "-*/Sim*"})
@@ -269,8 +270,10 @@ def asan():
                            *PRECOMPILED])
     build.configure()
     yield
-    # Not the tour and the parity with asyncio: what they call, the suites of coroutines call.
-    names = [name for name in build.all_tests() if name not in ("parity", "programs_tour")]
+    # Not the tour and the parity with asyncio: what they call, the suites of coroutines call. Nor
+    # sim, for the time it takes: the torture plays on the same simulation.
+    names = [name for name in build.all_tests()
+             if name not in ("parity", "programs_tour", "sim", "mutants")]
     build.compile(build.needed_by(*names))
     yield
     yield build.test(names, patience=4, environment={

@@ -133,7 +133,6 @@ void tls(Trial& trial) {
   client.server_hostname = "localhost";
   ProtocolWrap server_wrap = tls_server(server_context(), short_limits(trial));
   ProtocolWrap client_wrap = tls_client(client_context(), std::move(client));
-  trial.begin();
   echo_over(trial, std::move(server_wrap), std::move(client_wrap));
 }
 

@@ -2,7 +2,6 @@
 
 #include "counted_kernel.h"
 #include "counted_transport.h"
-#include "openssl_memory.h"
 
 #include <algorithm>
 #include <chrono>
@@ -14,10 +13,6 @@ namespace ferry::test {
 using namespace std::chrono_literals;
 
 namespace {
-
-bool memory_failed() {
-  return allocation_failed() || openssl_allocation_failed();
-}
 
 /// What it writes down is the test's own; what its hooks ask of the transport is not.
 class TrialProtocol final : public testing::RecordingProtocol {
@@ -79,7 +74,7 @@ Trial::Trial(World world, Kernels kernels)
   loop_->set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
     const AllocationsExempt inner_guard;
     report(context.to_string());
-    if (faults_->injected().empty() && !memory_failed()) {
+    if (faults_->injected().empty() && !allocation_failed()) {
       complain("without a fault: " + context.to_string());
     }
   });
@@ -130,7 +125,7 @@ bool Trial::all_lost() const {
 }
 
 bool Trial::once_more() {
-  if (well_from_ || !memory_failed()) return false;
+  if (well_from_ || !allocation_failed()) return false;
   fail_no_allocation();  // if more were to come
   well_from_ = protocols_.size();
   return true;

@@ -74,11 +74,6 @@ class Trial {
   bool all_lost() const;
   /// What the protocol that asks is: the latest that was made so.
   std::shared_ptr<testing::RecordingProtocol> asker;
-  /// The scenario's preparations are made: called once, if set.
-  std::function<void()> on_begin;
-  void begin() {
-    if (on_begin) std::exchange(on_begin, nullptr)();
-  }
   /// True, once, if an allocation has failed: then what was done is to be done again, and from now
   /// on all must be well.
   bool once_more();

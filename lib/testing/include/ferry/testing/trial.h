@@ -125,6 +125,8 @@ class Trial {
   void check_error(const ConnectionRecord& record);
   std::string still_open() const;
   bool idle() const;
+  void nothing(std::size_t left, const char* what, const char* how);
+  void check_loop(const char* how);
   void check_idle();
   void check_nothing_left();
   bool run_simulated(Function<bool()>& condition, TimePoint limit, bool complain_if_late);

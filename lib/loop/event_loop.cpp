@@ -111,7 +111,7 @@ void EventLoop::run_forever() {
     ~Leave() {
       loop.state_->stopping = loop.state_->stop_issued = false;
       // Who runs a shared kernel next need not be this function.
-      const bool left = !loop.ready_.empty() || !loop.state_->mail.empty();
+      const bool left = !loop.ready_.empty() || loop.state_->mail_left();
       if (loop.state_->shared && left) loop.request_drain();
       take_back_timer(loop, *loop.state_);
     }
@@ -175,12 +175,18 @@ void EventLoop::close() {
   }
   {
     std::vector<MailboxState::Letter> letters;
-    const std::lock_guard lock(s.mailbox->mutex);
-    s.mailbox->kernel = nullptr;
-    s.mailbox->attention &= ~unsigned{MailboxState::mail};
-    letters.swap(s.mailbox->letters);
+    ReservedLetter* reserved = nullptr;
+    {
+      const std::lock_guard lock(s.mailbox->mutex);
+      s.mailbox->kernel = nullptr;
+      s.mailbox->attention &= ~unsigned{MailboxState::mail};
+      letters.swap(s.mailbox->letters);
+      reserved = s.mailbox->take_reserved();
+    }
+    MailboxState::drop(reserved);
   }
   std::vector<MailboxState::Letter>().swap(s.mail);
+  MailboxState::drop(std::exchange(s.reserved_mail, nullptr));
   s.descriptors.clear();
   s.pipes.clear();
   while (!s.signals.empty()) remove_signal_handler(s.signals.begin()->first);
@@ -279,7 +285,7 @@ void EventLoop::on_drain() {
       loop.drain_requested_ = s.draining = false;
       if (s.stop_issued) return;
       // What stays in `mail` was announced before: no wake is to come for it.
-      if (!loop.ready_.empty() || s.stopping || s.overdue || !s.mail.empty()) loop.request_drain();
+      if (!loop.ready_.empty() || s.stopping || s.overdue || s.mail_left()) loop.request_drain();
     }
   } turn(*this);
 

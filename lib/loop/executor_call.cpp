@@ -28,10 +28,12 @@ void ExecutorCallBase::give_up() noexcept {
   }
 }
 
-void ExecutorCallBase::post(std::shared_ptr<ExecutorCallBase> call) {
+void ExecutorCallBase::post(std::shared_ptr<ExecutorCallBase> call) noexcept {
   // The loop may be done with the call before Mailbox::post returns.
   Mailbox mailbox = std::move(call->mailbox_);
-  mailbox.post([call = std::move(call)] { call->deliver(); });
+  ReservedLetter& letter = call->letter_;
+  letter.callback = [call = std::move(call)] { call->deliver(); };
+  mailbox.post(letter);
 }
 
 Executor& EventLoop::executor_for_job(Executor* executor) {

@@ -38,7 +38,8 @@ struct LoopState {
   unsigned fork_generation = 0;
 
   std::shared_ptr<MailboxState> mailbox = std::make_shared<MailboxState>();
-  std::vector<MailboxState::Letter> mail;  // taken out of it, and not in the ready queue yet
+  std::vector<MailboxState::Letter> mail;   // taken out of it, and not in the ready queue yet
+  ReservedLetter* reserved_mail = nullptr;  // as well
   FdCallbacks descriptors;
   PipePool pipes;
   std::vector<bool> claimed;  // by descriptor: a transport's
@@ -62,6 +63,7 @@ struct LoopState {
 
   explicit LoopState(EventLoop& loop) : descriptors(loop), pipes(loop.kernel()) {}
 
+  bool mail_left() const noexcept { return !mail.empty() || reserved_mail; }
   bool closed() const noexcept { return mailbox->needs(MailboxState::closed); }
   bool debug() const noexcept { return mailbox->needs(MailboxState::debug); }
 };

@@ -4,6 +4,7 @@
 #include "stream_fixture.h"
 
 #include <ferry/async.h>
+#include <ferry/executor.h>
 #include <ferry/future.h>
 #include <ferry/sendfile.h>
 #include <ferry/timer.h>
@@ -15,12 +16,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <new>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace ferry::test {
 
@@ -127,6 +130,50 @@ TEST_P(LoopMemoryReal, MailIsCollectedHoweverOftenThereWasNoRoomForIt) {
       ASSERT_TRUE(told) << filled;
     }
   }
+}
+
+// The worker had to make room in the mailbox for the outcome, where nobody can be told that there
+// is none: std::terminate.
+TEST_P(LoopMemory, AJobEndsWithoutMemory) {
+  ThreadPool pool({.threads = 1});
+  const Future<void> job = loop().run_in_executor(&pool, [] { fail_allocation(0, 1000); });
+  run_until([&] { return job.done(); });
+  const Future<void> next = loop().run_in_executor(&pool, [] { fail_no_allocation(); });
+  run_until([&] { return next.done(); });
+  EXPECT_NO_THROW(job.result());
+}
+
+// What a job posts comes before its outcome, also when there is no room for all of it at once.
+TEST_P(LoopMemory, TheOutcomeOfAJobKeepsItsPlaceAmongTheMail) {
+  ThreadPool pool({.threads = 1});
+  std::vector<int> order;
+  order.reserve(1000);
+  std::vector<Future<void>> jobs;
+  for (int job = 0; job < 3; ++job) {
+    jobs.push_back(loop().run_in_executor(&pool, [this, &order, job] {
+      for (int i = 0; i < 100; ++i) {
+        loop().call_soon_threadsafe([&order, n = 101 * job + i] { order.push_back(n); });
+      }
+    }));
+    jobs.back().add_done_callback(
+        [&order, job](const Future<void>&) { order.push_back(101 * job + 100); });
+  }
+  pool.shutdown();
+  try {
+    const NoMemory none;
+    loop().call_soon([] {});
+  } catch (const std::bad_alloc&) {
+    // The mail had come, and there was not room for all of it.
+  }
+  run_until([&] { return order.size() == 303; });
+  std::vector<int> letters = order;
+  // The future's callback is a step further than the letter: it may come behind the next job's.
+  for (int job = 0; job < 3; ++job) {
+    const auto place = [&](int n) { return std::find(order.begin(), order.end(), n); };
+    EXPECT_LT(place(101 * job + 99), place(101 * job + 100));
+  }
+  std::erase_if(letters, [](int n) { return n % 101 == 100; });
+  EXPECT_TRUE(std::is_sorted(letters.begin(), letters.end()));
 }
 
 // What failed left the signal marked as watched, so that the next try did nothing.

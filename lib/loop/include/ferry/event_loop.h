@@ -136,12 +136,23 @@ class LoopExtension {
   virtual std::size_t task_count() const noexcept = 0;
 };
 
+/// What can be posted without memory: its place is part of something the poster has made before.
+struct ReservedLetter {
+  Function<void()> callback;  ///< Should keep what the letter is part of alive.
+  SourceLocation where = SourceLocation::current();
+  ReservedLetter* next = nullptr;  // the mailbox's, as all that follows
+  std::size_t behind = 0;          // so many of the other letters were there when it came
+};
+
 /// The end of a loop that other threads may hold. It outlives the loop.
 class Mailbox {
  public:
   /// Queues `callback` for the loop and wakes it. False (and `callback` destroyed) if the loop is
   /// closed. From any thread.
   bool post(Function<void()> callback, SourceLocation where = SourceLocation::current());
+  /// The same for `letter.callback`, and does not fail for want of memory. The letter is the
+  /// mailbox's until its callback is called or destroyed.
+  bool post(ReservedLetter& letter) noexcept;
 
  private:
   friend class EventLoop;

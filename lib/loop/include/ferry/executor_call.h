@@ -43,10 +43,11 @@ class ExecutorCallBase {
   bool advance(Phase from, Phase to) noexcept {
     return phase_.compare_exchange_strong(from, to, std::memory_order_acq_rel);
   }
-  static void post(std::shared_ptr<ExecutorCallBase> call);
+  static void post(std::shared_ptr<ExecutorCallBase> call) noexcept;
 
   std::atomic<Phase> phase_ = Phase::queued;
   Mailbox mailbox_;
+  ReservedLetter letter_;  // the end of a job must not need memory
 };
 
 /// What an executor is given to run, or to drop.

@@ -11,6 +11,7 @@ without one was found good in the same worlds.
 """
 
 import argparse
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -164,7 +165,7 @@ def look(name, arguments, seeds):
     """Runs that simulator up to its first failure: (seeds, scenario, complaint), or None if all was
     well. It is ended when it takes too long, for it may hang where it does not watch itself."""
     command = [str(SIMS / name), "--seeds", str(seeds), "--first", str(arguments.first),
-               "--until-failure", "--jobs", str(arguments.sim_jobs)]
+               "--until-failure", "--jobs", "1"]
     if arguments.scenario:
         command += ["--scenario", arguments.scenario]
     process = subprocess.Popen(command, text=True, errors="replace", stdin=subprocess.DEVNULL,
@@ -213,10 +214,8 @@ def main():
     parser.add_argument("--seeds", type=int, default=20000, help="at most (20000)")
     parser.add_argument("--first", type=int, default=1, help="the first seed (1)")
     parser.add_argument("--scenario", help="of the simulator's, this one alone")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2, help="to compile with")
-    parser.add_argument("--sim-jobs", type=int, default=1,
-                        help="processes of the simulator; with more than one the number of seeds "
-                             "is not the same each time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2,
+                        help="to compile with, and to look for so many bugs at once")
     parser.add_argument("--patience", type=int, default=900, help="seconds a bug (900)")
     parser.add_argument("--no-run", action="store_true", help="only build them")
     parser.add_argument("--no-build", action="store_true", help="as they were built last")
@@ -236,13 +235,17 @@ def main():
     if arguments.no_run:
         return 1 if any(wrong.values()) else 0
     results = {}
-    for number, mutant in enumerate(mutants, 1):
+
+    def look_and_tell(mutant):
         started = time.monotonic()
         results[mutant.name] = look_for(mutant, wrong, arguments)
         seeds, scenario, complaint = results[mutant.name]
-        print(f"[{number}/{len(mutants)}] {mutant.name}: "
+        print(f"[{len(results)}/{len(mutants)}] {mutant.name}: "
               f"{'NOT FOUND' if seeds is None else f'after {seeds} seeds'}, {scenario}: {complaint} "
               f"({time.monotonic() - started:.0f} s)", flush=True)
+
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as lookers:
+        list(lookers.map(look_and_tell, mutants))
     # The same worlds without any of them.
     looked = max([seeds for seeds, _, _ in results.values() if seeds] or [1])
     if any(seeds is None for seeds, _, _ in results.values()):

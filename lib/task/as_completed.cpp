@@ -14,7 +14,7 @@ class CompletionQueue::Change final : public WaitNode {
     try {
       resumed();
     } catch (...) {
-      if (woken() && !queue_.done_.empty()) queue_.waiters_.wake_next();
+      if (woken() && !queue_.none_done()) queue_.waiters_.wake_next();
       throw;
     }
   }
@@ -29,8 +29,14 @@ class CompletionQueue::Change final : public WaitNode {
   CompletionQueue& queue_;
 };
 
+CompletionQueue::CompletionQueue(std::size_t count)
+    : self_(std::make_shared<CompletionQueue*>(this)), pending_(count) {
+  done_.reserve(count);
+}
+
+// By way of another constructor, so that the destructor runs if this one throws.
 CompletionQueue::CompletionQueue(std::vector<AnyFuture> futures, std::optional<Duration> timeout)
-    : self_(std::make_shared<CompletionQueue*>(this)), pending_(futures.size()) {
+    : CompletionQueue(futures.size()) {
   std::unordered_set<const FutureState*> seen;
   for (std::size_t place = 0; place < futures.size(); ++place) {
     AnyFuture& future = futures[place];
@@ -71,14 +77,12 @@ void CompletionQueue::finished(std::size_t place) {
 }
 
 Coro<std::size_t> CompletionQueue::next() {
-  while (done_.empty()) {
+  while (none_done()) {
     if (timed_out_) throw TimeoutError("as_completed");
     co_await Change(*this);
   }
-  const std::size_t next = done_.front();
-  done_.pop_front();
   --left_;
-  co_return next;
+  co_return done_[given_++];
 }
 
 }  // namespace ferry

@@ -4,7 +4,6 @@
 #include <ferry/timer.h>
 #include <ferry/wait_list.h>
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -28,17 +27,20 @@ class CompletionQueue {
 
  private:
   class Change;
+  explicit CompletionQueue(std::size_t count);
 
   struct Pending {
     AnyFuture future;  // none: it is done
     FutureState::CallbackId callback = 0;
   };
   void finished(std::size_t place);
+  bool none_done() const noexcept { return given_ == done_.size(); }
 
   std::shared_ptr<CompletionQueue*> self_;  // null for callbacks that come after the end
   std::vector<Pending> pending_;            // by place
   std::size_t pending_count_ = 0;
-  std::deque<std::size_t> done_;  // places
+  std::vector<std::size_t> done_;  // places; there is room for all
+  std::size_t given_ = 0;          // of those, the first
   std::size_t left_ = 0;
   bool timed_out_ = false;
   std::optional<Timer> timer_;

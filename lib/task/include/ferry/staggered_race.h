@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -28,10 +29,10 @@ namespace detail {
 template <class F>
 using RaceValue = typename std::invoke_result_t<F&>::value_type;
 
-/// So that what `begin` itself throws is the task's failure, too. `begin` outlives the task.
+/// So that what `begin` itself throws is the task's failure, too.
 template <class F>
-Coro<RaceValue<F>> run_racer(F* begin) {
-  co_return co_await (*begin)();
+Coro<RaceValue<F>> run_racer(std::shared_ptr<std::vector<F>> begin, std::size_t place) {
+  co_return co_await (*begin)[place]();
 }
 
 template <class T>
@@ -66,37 +67,45 @@ auto staggered_race(std::vector<F> begin, std::optional<Duration> delay = std::n
   EventLoop& loop = get_running_loop();
   StaggeredResult<T> result;
   std::vector<Task<T>> tasks;
+  tasks.reserve(begin.size());
+  // Theirs as well: without memory it may end before they do.
+  const auto racers = std::make_shared<std::vector<F>>(std::move(begin));
   std::exception_ptr cancelled;
   TimePoint next_start;
-  while (!result.winner && !cancelled) {
-    const bool all_started = tasks.size() == begin.size();
-    const bool latest_failed = tasks.empty() || tasks.back().done();
-    if (!all_started && (latest_failed || (delay && loop.time() >= next_start))) {
-      tasks.push_back(create_task(detail::run_racer(&begin[tasks.size()])));
-      if (delay) next_start = loop.after(*delay);
-      continue;
+  try {
+    while (!result.winner && !cancelled) {
+      const bool all_started = tasks.size() == racers->size();
+      const bool latest_failed = tasks.empty() || tasks.back().done();
+      if (!all_started && (latest_failed || (delay && loop.time() >= next_start))) {
+        tasks.push_back(create_task(detail::run_racer(racers, tasks.size())));
+        if (delay) next_start = loop.after(*delay);
+        continue;
+      }
+      std::vector<Task<T>> running = detail::not_done(tasks);
+      if (running.empty()) break;
+      WaitOptions options;
+      options.return_when = ReturnWhen::first_completed;
+      if (!all_started && delay) options.timeout = next_start - loop.time();
+      try {
+        co_await wait(std::move(running), options);
+      } catch (const CancelledError&) {
+        cancelled = std::current_exception();
+      }
+      result.winner = detail::find_winner(tasks);
     }
-    std::vector<Task<T>> running = detail::not_done(tasks);
-    if (running.empty()) break;
-    WaitOptions options;
-    options.return_when = ReturnWhen::first_completed;
-    if (!all_started && delay) options.timeout = next_start - loop.time();
-    try {
-      co_await wait(std::move(running), options);
-    } catch (const CancelledError&) {
-      cancelled = std::current_exception();
+    std::vector<Task<T>> late = detail::not_done(tasks);
+    for (const Task<T>& task : late) task.cancel();
+    while (!late.empty()) {
+      try {
+        co_await wait(std::vector<Task<T>>(late));
+      } catch (const CancelledError&) {
+        cancelled = std::current_exception();
+      }
+      late = detail::not_done(late);
     }
-    result.winner = detail::find_winner(tasks);
-  }
-  std::vector<Task<T>> late = detail::not_done(tasks);
-  for (const Task<T>& task : late) task.cancel();
-  while (!late.empty()) {  // they use `begin`
-    try {
-      co_await wait(std::vector<Task<T>>(late));
-    } catch (const CancelledError&) {
-      cancelled = std::current_exception();
-    }
-    late = detail::not_done(late);
+  } catch (...) {  // there is no memory, not even to wait for them
+    for (const Task<T>& task : tasks) task.cancel();
+    throw;
   }
   // To look at a failure is to have heard of it, though the race be cancelled.
   for (const Task<T>& task : tasks) result.exceptions.push_back(task.state()->failure());

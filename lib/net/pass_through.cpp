@@ -143,7 +143,7 @@ void PassThrough::set_protocol(std::shared_ptr<Protocol> protocol) {
 
 const Error& PassThrough::error() const noexcept {
   static const Error none;
-  static const Error no_memory{std::make_error_code(std::errc::not_enough_memory), "", {}};
+  static const Error no_memory{std::make_error_code(std::errc::not_enough_memory), "allocate", {}};
   if (error_) return *error_;
   if (forgot_error_) return no_memory;
   return below_ ? below_->error() : none;

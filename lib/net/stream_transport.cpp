@@ -183,7 +183,7 @@ void StreamTransport::leave_clients() {
 
 const Error& StreamTransport::error() const noexcept {
   static const Error none;
-  static const Error no_memory{std::make_error_code(std::errc::not_enough_memory), "", {}};
+  static const Error no_memory{std::make_error_code(std::errc::not_enough_memory), "allocate", {}};
   if (forgot_error_) return no_memory;
   return failed() ? rare_->error : none;
 }

@@ -237,7 +237,7 @@ void TlsConnection::set_error(std::error_code code, const char* operation) {
 /// What set_error was told.
 const Error& TlsConnection::why() const noexcept {
   static const Error none;
-  static const Error no_memory{std::make_error_code(std::errc::not_enough_memory), "TLS", {}};
+  static const Error no_memory{std::make_error_code(std::errc::not_enough_memory), "allocate", {}};
   return forgot_error_ ? no_memory : error_ ? *error_ : none;
 }
 

@@ -2,10 +2,11 @@
 # Many simulated worlds:  sh test/sim.sh [SEEDS]     (300,000 unless told)
 #
 # Every scenario of test/sim in the worlds of so many seeds, each twice, and every rare state met;
-# then, simulated and on the real kernel, each system call of each scenario failing once in each way;
-# then for a while the same programs on the real kernel where calls fail and fall short at random
-# (FERRY_STORM_SECONDS of each of five strengths, 30 unless told). Ends with exit code 0 if nothing
-# failed. A failure prints the arguments that replay it: build-release/test/sim/sim ARGUMENTS
+# then each allocation that a loop makes in each scenario failing once; then, simulated and on the
+# real kernel, each system call of each scenario failing once in each way; then for a while the same
+# programs on the real kernel where calls fail and fall short at random (FERRY_STORM_SECONDS of each
+# of five strengths, 30 unless told). Ends with exit code 0 if nothing failed. A failure prints the
+# arguments that replay it: build-release/test/sim/sim ARGUMENTS
 set -eu
 cd "$(dirname "$0")/.."
 sh test/setup.sh test
@@ -13,6 +14,7 @@ build=${BUILD_ROOT:-.}/build-release
 [ -f "$build/build.ninja" ] || meson setup "$build" -Db_pch=true >/dev/null
 ninja -C "$build" test/sim/sim >/dev/null
 "$build/test/sim/sim" --seeds "${1:-300000}" --rare --times
+"$build/test/sim/sim" --starve
 "$build/test/sim/sim" --torture
 "$build/test/sim/sim" --torture --real
 for errors in 10 50 100 200 300; do

@@ -31,7 +31,7 @@ SimOptions changed(SimOptions options, std::uint64_t seed, const std::vector<Dis
 }  // namespace
 
 Trial::Trial(std::uint64_t seed, std::vector<Disturbance> disturbances, TrialOptions options)
-    : seed_(seed), options_(std::move(options)) {
+    : seed_(seed), options_(std::move(options)), disturbed_(options_.lenient) {
   std::unique_ptr<Kernel> inner;
   if (options_.real) {
     inner = std::make_unique<FastClockKernel>(make_asio_kernel(), options_.real_speed);

@@ -3,6 +3,7 @@
 // silence.
 
 #include "carrier.h"
+#include "pattern.h"
 #include "scenarios.h"
 
 #include <ferry/error.h>
@@ -179,6 +180,7 @@ void backlog(Trial& trial, Carrier carrier) {
     if (client->transport()->get_write_buffer_size() > written) {
       trial.complain("more is buffered than was written");
     }
+    trial.disturb();  // the server does not read, and so does not see it
     client->abort();
   }
   trial.run_until([&] { return !client || !client->made() || client->lost(); });
@@ -304,8 +306,8 @@ void late_writes(Trial& trial, Carrier carrier) {
       timer.set(std::chrono::microseconds(lot.below(3000)));
     }
     void write() {
-      if (lot.permille(500)) return writer->write(out.next(lot.between(1, 3000)));
-      const BytesView bytes = out.next(lot.between(3, 3000));
+      if (lot.permille(500)) return writer->write(next_bytes(out, lot.between(1, 3000)));
+      const BytesView bytes = next_bytes(out, lot.between(3, 3000));
       const std::size_t third = bytes.size() / 3;
       const BytesView pieces[] = {bytes.first(third), {}, bytes.drop(third)};
       writer->writelines(pieces);

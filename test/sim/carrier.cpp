@@ -143,7 +143,10 @@ Future<Connection<>> connect(Trial& trial, Carrier carrier, const Server& server
 
 void shut_down(Trial& trial, const std::shared_ptr<Server>& server) {
   server->close();
-  trial.done(server->drain(10s));
+  const Future<std::size_t> draining = server->drain(10s);
+  if (trial.done(draining) && draining.result() != 0 && trial.calm()) {
+    trial.complain("connections had to be aborted: " + std::to_string(draining.result()));
+  }
   trial.run_until([&trial] { return trial.all_lost(); });
 }
 

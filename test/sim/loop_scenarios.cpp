@@ -1,3 +1,4 @@
+#include "pattern.h"
 #include "scenarios.h"
 #include "stage.h"
 
@@ -258,7 +259,7 @@ void single_operations(Stage& stage) {
           good = false;
         }
       }
-      if (good) good = over(sock_sendall(stage.loop(), fd, writer.next(size)));
+      if (good) good = over(sock_sendall(stage.loop(), fd, next_bytes(writer, size)));
       while (good && reader.position() < writer.position()) {
         const auto receiving = sock_recv(stage.loop(), fd, lot.between(1, 200));
         good = over(receiving);
@@ -340,7 +341,7 @@ void watched_descriptors(Stage& stage) {
           return;
         }
         testing::PatternWriter trying(1, writer.position());
-        const BytesView bytes = trying.next(lot.between(1, 300));
+        const BytesView bytes = next_bytes(trying, lot.between(1, 300));
         const IoResult result = kernel.send(left, bytes);
         if (result.ok()) writer = testing::PatternWriter(1, writer.position() + result.count());
         if (!result.ok() && !result.would_block() && result.error != EINTR) {

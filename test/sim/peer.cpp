@@ -1,5 +1,6 @@
 #include "peer.h"
 
+#include "pattern.h"
 #include "stage.h"
 
 #include <array>
@@ -134,7 +135,7 @@ void Peer::tick() {
 
 void Peer::write_chunk(std::size_t size) {
   stage_->watching().tell(*this, Event::write);
-  const BytesView bytes = out_.next(size);
+  const BytesView bytes = next_bytes(out_, size);
   if (plan_.lines) {
     const std::array<BytesView, 3> pieces = {bytes.first(size / 3), bytes.drop(size / 3).first(1),
                                              bytes.drop(size / 3 + 1)};
@@ -207,7 +208,8 @@ void Peer::do_write(std::size_t size) {
   if (over()) {
     // It is dropped.
     stage_->watching().tell(*this, Event::write);
-    return write(testing::PatternWriter(out_).next(size));
+    testing::PatternWriter dropped(out_);
+    return write(next_bytes(dropped, size));
   }
   if (sent_all_) return;
   write_chunk(size);

@@ -135,7 +135,10 @@ Coro<> interfere(std::shared_ptr<QueueBench<Q>> bench) {
 template <class Q>
 Coro<> finish(std::shared_ptr<QueueBench<Q>> bench, std::size_t producers) {
   std::vector<Task<>> all;
-  for (std::size_t i = 0; i < producers; ++i) all.push_back(bench->tasks[bench->spared + i]);
+  // Without memory they may be fewer.
+  for (std::size_t i = 0; i < producers && bench->spared + i < bench->tasks.size(); ++i) {
+    all.push_back(bench->tasks[bench->spared + i]);
+  }
   WaitOptions options;
   options.timeout = bench->patience();
   co_await wait(std::move(all), options);

@@ -101,23 +101,36 @@ class Proxy {
     outside->pause_reading();
     ConnectOptions options;
     options.timeout = 30s;
-    ++open_;
-    test::connect(
+    const auto connecting = test::connect(
         stage_.trial(), stage_.carrier(), *stage_.server(),
-        [] { return std::make_shared<Protocol>(); }, options)
-        .add_done_callback([this, alive = alive_, outside](const Future<Connection<>>& done) {
-          if (!*alive) return;
-          --open_;
-          if (done.cancelled() || done.exception()) {
-            ++failed_;
-            stage_.trial().report("the way on is closed");
-            return outside->abort();
-          }
-          if (outside->is_closing()) return done.result().transport->abort();
-          RelayOptions counted = options_;
-          counted.traffic = &traffic_;
-          relays_.push_back(relay(outside, done.result().transport, counted));
-        });
+        [] { return std::make_shared<Protocol>(); }, options);
+    const auto joined = [this, alive = alive_, outside](const Future<Connection<>>& done) {
+      if (!*alive) return;
+      --open_;
+      if (done.cancelled() || done.exception()) {
+        ++failed_;
+        stage_.trial().report("the way on is closed");
+        return outside->abort();
+      }
+      if (outside->is_closing()) return done.result().transport->abort();
+      RelayOptions counted = options_;
+      counted.traffic = &traffic_;
+      try {
+        relays_.push_back(relay(outside, done.result().transport, counted));
+      } catch (const std::bad_alloc&) {
+        ++failed_;
+        outside->abort();
+        done.result().transport->abort();
+        throw;
+      }
+    };
+    try {
+      connecting.add_done_callback(joined);
+    } catch (const std::bad_alloc&) {
+      connecting.cancel();
+      throw;
+    }
+    ++open_;
   }
   bool over() const {
     if (open_ > 0) return false;

@@ -60,8 +60,9 @@ class Stage {
   /// Makes so many connections to it at once, and does not wait for them.
   void connect(std::size_t count, ConnectOptions options = {});
   Future<Connection<>> connect_one(ConnectOptions options = {});
-  /// Until all attempts are over and all connections are lost; those that are still there after
-  /// `limit` are aborted, which is wrong in a calm world.
+  /// Until all attempts are over and all connections are lost. Those that are still there after
+  /// `limit` are aborted. In a calm world that is wrong; so it is in others, if they stay when all
+  /// disturbances have ended and it was not the scenario that disturbed.
   void wait(Duration limit = std::chrono::minutes(5));
   /// Aborts what is open.
   void abort_all();
@@ -79,6 +80,7 @@ class Stage {
   bool quiet() const noexcept { return quiet_; }
 
  private:
+  bool all_lost_within(Duration limit);
   void compare_direction(const Peer& from, const Peer& to, const char* what);
 
   testing::Trial& trial_;

@@ -1,6 +1,7 @@
 // Flow control of streams: slow readers, several writers, reads and drains that are cancelled,
 // start_tls on the way.
 
+#include "pattern.h"
 #include "scenarios.h"
 #include "stream_world.h"
 #include "task_probe.h"
@@ -28,7 +29,7 @@ Coro<> pour(ScenePtr scene, VisitPtr visit, Stream stream) {
   const StreamWriter& writer = stream.writer;
   writer.transport()->set_write_buffer_limits(kHigh);
   for (std::size_t left = scene->lot.between(20, 45); left > 0; --left) {
-    writer.write(visit->down_sent.next(scene->lot.between(1, kBlock)));
+    writer.write(next_bytes(visit->down_sent, scene->lot.between(1, kBlock)));
     if (writer.transport()->get_write_buffer_size() > kHigh + kBlock + kRecordHeaders) {
       scene->trial.complain("more is buffered than drain should let through");
     }
@@ -123,7 +124,7 @@ void several_writers(Trial& trial, Carrier carrier) {
 
 Coro<> trickle(ScenePtr scene, VisitPtr visit, Stream stream) {
   for (std::size_t left = scene->lot.between(3, 30); left > 0; --left) {
-    stream.writer.write(visit->down_sent.next(scene->lot.between(1, 300)));
+    stream.writer.write(next_bytes(visit->down_sent, scene->lot.between(1, 300)));
     if (scene->lot.permille(500)) co_await sleep(scene->lot.below(4) * 1ms);
   }
   co_await wait_for(stream.writer.drain(), scene->patience());
@@ -213,7 +214,7 @@ Coro<> drain_once(StreamWriter writer) {
 Coro<> pour_with_cancels(ScenePtr scene, VisitPtr visit, Stream stream) {
   stream.writer.transport()->set_write_buffer_limits(1000);
   for (std::size_t left = scene->lot.between(10, 35); left > 0; --left) {
-    stream.writer.write(visit->down_sent.next(scene->lot.between(1, 5000)));
+    stream.writer.write(next_bytes(visit->down_sent, scene->lot.between(1, 5000)));
     if (scene->lot.permille(400)) {
       const Task<> task = create_task(drain_once(stream.writer));
       co_await sleep(scene->lot.below(3) * 1ms);
@@ -248,7 +249,7 @@ Coro<> serve_upgrade(ScenePtr scene, VisitPtr visit, Stream stream) {
     const BytesView bytes = co_await wait_for(stream.reader.read_view(), scene->patience());
     if (bytes.empty()) break;
     visit->up_got.take(bytes);
-    stream.writer.write(visit->down_sent.next(bytes.size()));
+    stream.writer.write(next_bytes(visit->down_sent, bytes.size()));
     co_await wait_for(stream.writer.drain(), scene->patience());
   }
   co_await leave(scene, stream);
@@ -263,7 +264,7 @@ Coro<> call_and_upgrade(ScenePtr scene, VisitPtr visit, Stream stream) {
   co_await stream.writer.start_tls(client_side(Carrier::tls), std::move(options));
   for (std::size_t i = scene->lot.between(1, 4); i > 0; --i) {
     const std::size_t size = scene->lot.between(1, 2000);
-    stream.writer.write(visit->up_sent.next(size));
+    stream.writer.write(next_bytes(visit->up_sent, size));
     co_await wait_for(stream.writer.drain(), scene->patience());
     visit->down_got.take(co_await wait_for(stream.reader.readexactly(size), scene->patience()));
   }

@@ -40,6 +40,7 @@ Coro<> with_echo_server(ScenePtr scene, Coro<> (*program)(ScenePtr)) {
     scene->trial.report(error.what());
     co_return;
   }
+  const Closing closing(scene->server);
   co_await reporting(&scene->trial, program(scene));
   scene->server->close();
   co_await scene->server->drain(10s);

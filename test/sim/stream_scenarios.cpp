@@ -1,5 +1,6 @@
 // Streams as programs use them: lines, patterns read in many ways, half-closes, long lines.
 
+#include "pattern.h"
 #include "scenarios.h"
 #include "stream_world.h"
 
@@ -58,7 +59,7 @@ Coro<> serve_pattern(ScenePtr scene, VisitPtr visit, Stream stream) {
   const std::string line = co_await wait_for(stream.reader.readuntil(), scene->patience());
   for (std::size_t left = number_in(line); left > 0;) {
     const std::size_t size = std::min(left, scene->lot.between(1, 700));
-    stream.writer.write(visit->down_sent.next(size));
+    stream.writer.write(next_bytes(visit->down_sent, size));
     left -= size;
     co_await wait_for(stream.writer.drain(), scene->patience());
     if (scene->lot.permille(100)) co_await sleep(scene->lot.below(3) * 1ms);
@@ -141,7 +142,7 @@ Coro<> answer_at_eof(ScenePtr scene, VisitPtr visit, Stream stream) {
   visit->up_got.take(co_await wait_for(stream.reader.read(), scene->patience()));
   for (std::uint64_t left = visit->up_got.received(); left > 0;) {
     const std::size_t size = std::min<std::size_t>(left, scene->lot.between(1, 2000));
-    stream.writer.write(visit->down_sent.next(size));
+    stream.writer.write(next_bytes(visit->down_sent, size));
     left -= size;
     co_await wait_for(stream.writer.drain(), scene->patience());
   }
@@ -150,7 +151,7 @@ Coro<> answer_at_eof(ScenePtr scene, VisitPtr visit, Stream stream) {
 
 Coro<> end_and_listen(ScenePtr scene, VisitPtr visit, Stream stream) {
   for (std::size_t left = scene->lot.below(8); left > 0; --left) {
-    stream.writer.write(visit->up_sent.next(scene->lot.between(1, 3000)));
+    stream.writer.write(next_bytes(visit->up_sent, scene->lot.between(1, 3000)));
     co_await wait_for(stream.writer.drain(), scene->patience());
     if (scene->lot.permille(300)) co_await sleep(1ms);
   }
@@ -178,7 +179,7 @@ void half_close(Trial& trial, Carrier carrier) {
 Coro<> promise_too_much(ScenePtr scene, VisitPtr visit, Stream stream) {
   const std::string line = co_await wait_for(stream.reader.readuntil(), scene->patience());
   const std::size_t promised = number_in(line);
-  stream.writer.write(visit->down_sent.next(scene->lot.below(promised)));
+  stream.writer.write(next_bytes(visit->down_sent, scene->lot.below(promised)));
   co_await leave(scene, stream);
 }
 

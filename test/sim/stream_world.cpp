@@ -28,6 +28,10 @@ Duration Scene::patience() const {
   return trial.simulated() ? Duration(10min) : Duration(5s);
 }
 
+Closing::~Closing() {
+  server_->close();
+}
+
 Coro<std::shared_ptr<Server>> listen(ScenePtr scene, StreamHandler handler) {
   const ProtocolWrap wrap = server_wrap(scene->carrier);
   std::shared_ptr<Server> server;
@@ -43,8 +47,13 @@ Coro<std::shared_ptr<Server>> listen(ScenePtr scene, StreamHandler handler) {
     options.wrap = wrap;
     server = co_await start_server(std::move(handler), std::move(options), scene->server_limit);
   }
-  const std::vector<Address> listening = server->sockets();
-  if (!listening.empty()) scene->trial.set_server(listening.front());
+  try {
+    const std::vector<Address> listening = server->sockets();
+    if (!listening.empty()) scene->trial.set_server(listening.front());
+  } catch (const std::bad_alloc&) {
+    server->close();
+    throw;
+  }
   co_return server;
 }
 
@@ -180,6 +189,7 @@ Coro<> all_visits(ScenePtr scene, std::size_t count) {
     scene->trial.report(error.what());
     co_return;
   }
+  const Closing closing(scene->server);  // without memory this may end anywhere
   std::vector<Task<>> tasks;
   for (std::size_t i = 0; i < count; ++i) {
     tasks.push_back(create_task(reported_visit(scene, new_visit(*scene))));

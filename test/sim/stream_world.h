@@ -73,6 +73,18 @@ void play_streams(testing::Trial& trial, Carrier carrier, StreamPlay play);
 /// For a unix socket: on the real system another one each time.
 std::string unix_name(const testing::Trial& trial);
 
+/// Closes the server when a scope ends, however it does.
+class Closing {
+ public:
+  explicit Closing(std::shared_ptr<Server> server) noexcept : server_(std::move(server)) {}
+  Closing(const Closing&) = delete;
+  Closing& operator=(const Closing&) = delete;
+  ~Closing();
+
+ private:
+  std::shared_ptr<Server> server_;
+};
+
 /// Listens with that handler; throws as start_server. Scene::server is for the caller to set.
 Coro<std::shared_ptr<Server>> listen(ScenePtr scene, StreamHandler handler);
 /// Connects to the server.

@@ -1,3 +1,4 @@
+#include "pattern.h"
 #include "scenarios.h"
 #include "stage.h"
 
@@ -110,7 +111,7 @@ class Upgrading final : public Protocol, public std::enable_shared_from_this<Upg
     while (out_.position() < total_ && !transport_->is_closing()) {
       const std::size_t size =
           std::min(total_ - static_cast<std::size_t>(out_.position()), lot_.between(1, 500));
-      transport_->write(out_.next(size));
+      transport_->write(next_bytes(out_, size));
     }
   }
   void take(BytesView data) {

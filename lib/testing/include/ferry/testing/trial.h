@@ -26,7 +26,7 @@ struct TrialOptions {
   Duration patience = std::chrono::hours(1);
   Duration real_patience = std::chrono::seconds(20);  ///< Of the real clock.
   /// What the scenario itself complains of does not count: it may not work as it should, for want
-  /// of memory.
+  /// of memory. Such a world is never calm.
   bool lenient = false;
   /// Puts another kernel between the loop and the one that it would have.
   std::unique_ptr<Kernel> (*wrap)(std::unique_ptr<Kernel>) = nullptr;
@@ -67,6 +67,7 @@ class Trial {
   /// The program itself does what others will be told of as an error: it aborts connections, throws
   /// out of callbacks, closes the loop. From now on this world is not calm.
   void disturb() noexcept { disturbed_ = true; }
+  bool disturbed() const noexcept { return disturbed_; }
   /// Where the program's server is: "towards the server" is towards there.
   void set_server(const Address& address) { server_ = address; }
 

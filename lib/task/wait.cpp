@@ -21,6 +21,7 @@ class EnoughDone final : public Suspension {
       timer_.emplace(get_running_loop(), [this] { end(); });
       timer_->set(*options_.timeout);
     }
+    callbacks_.reserve(futures_.size());  // so that each that is added is known
     for (const AnyFuture& future : futures_) {
       if (future.done()) continue;
       const auto callback =

@@ -39,7 +39,9 @@ INSTANTIATE_TEST_SUITE_P(, TaskMemory, ::testing::Values(World::asio), world_nam
 // Its callbacks stayed, and called into what was gone.
 TEST_P(TaskMemory, AnAsCompletedThatCannotBeMadeHearsNothing) {
   with_each_allocation_failing([&] {
-    const std::vector<Future<int>> futures{Future<int>(loop()), Future<int>(loop())};
+    const auto futures = exempt([&] {
+      return std::vector<Future<int>>{Future<int>(loop()), Future<int>(loop())};
+    });
     try {
       const auto completed = as_completed(futures, 1h);
       EXPECT_EQ(completed.left(), 2u);
@@ -70,6 +72,29 @@ TEST_P(TaskMemory, AnAsCompletedGivesWhatIsDoneAllTheSame) {
   const Task<> task = create_task(loop(), take_all(&completed, &sum));
   run_until([&] { return task.done(); });
   EXPECT_EQ(sum, 200);
+}
+
+Coro<> wait_for_both(std::vector<Future<int>> futures, std::size_t failing) {
+  fail_allocation(failing);
+  co_await wait(std::move(futures));
+}
+
+// A future's callback was not taken back if there was no room to write it down.
+TEST_P(TaskMemory, AWaitThatCannotBeginHearsNothing) {
+  std::size_t number = 0;
+  do {
+    SCOPED_TRACE("allocation " + std::to_string(number));
+    const std::vector<Future<int>> futures{Future<int>(loop()), Future<int>(loop())};
+    const Task<> task = create_task(loop(), wait_for_both(futures, number++));
+    tick(3);
+    fail_no_allocation();
+    for (const Future<int>& each : futures) each.set_result(1);
+    run_until([&] { return task.done(); });
+    EXPECT_EQ(allocation_failed(), static_cast<bool>(task.exception()));
+    tick(3);
+    take_exceptions();
+  } while (allocation_failed() && number < 1000);
+  EXPECT_GT(number, 2u);
 }
 
 Coro<int> runner(int* running) {
@@ -103,7 +128,7 @@ TEST_P(TaskMemory, ARaceThatCannotGoOnCancelsItsRacers) {
       // The fixture's own.
     }
     fail_no_allocation();
-    if (!allocation_failed()) task.cancel();
+    task.cancel();
     run_until([&] { return loop().stats().tasks == 0; });
     EXPECT_EQ(running, 0);
     take_exceptions();

@@ -18,6 +18,8 @@ using Kind = Disturbance::Kind;
 namespace {
 
 constexpr std::size_t kComplaintsKept = 20;
+constexpr unsigned kMostReads = 16;
+constexpr std::uint64_t kMostCallbacks = 61;
 
 SimOptions changed(SimOptions options, std::uint64_t seed, const std::vector<Disturbance>& all) {
   options.seed = seed;
@@ -50,6 +52,7 @@ Trial::Trial(std::uint64_t seed, std::vector<Disturbance> disturbances, TrialOpt
   disturber_ = std::make_unique<Disturber>(*this, std::move(disturbances));
   faults_->set_observer([this](std::string_view call, int fd, const IoResult& result) {
     disturber_->count_calls();
+    count_read(call, fd, result);
     if (observer_) observer_(call, fd, result);
   });
 }
@@ -73,6 +76,28 @@ void Trial::complain(std::string what) {
 
 void Trial::breach(std::string what) {
   if (complaints_.size() < kComplaintsKept) complaints_.push_back(std::move(what));
+}
+
+// -- nobody takes more than its share of a turn
+
+void Trial::count_read(std::string_view call, int fd, const IoResult& result) {
+  if (call != "recv" || !result.ok() || !simulated()) return;
+  const auto same = [fd](const auto& each) { return each.first == fd; };
+  const auto place = std::find_if(reads_.begin(), reads_.end(), same);
+  if (place == reads_.end()) {
+    reads_.emplace_back(fd, 1);
+  } else if (++place->second == kMostReads + 1) {
+    breach("a connection took more than its share of a turn");
+  }
+}
+
+void Trial::check_turn() {
+  reads_.clear();
+  const std::uint64_t callbacks = loop_->stats().callbacks;
+  const std::uint64_t more = callbacks - std::exchange(callbacks_, callbacks);
+  if (more > kMostCallbacks) {
+    breach(std::to_string(more) + " callbacks ran without a look at what else is ready");
+  }
 }
 
 void Trial::report(const std::string& what) {
@@ -159,6 +184,7 @@ bool Trial::run_simulated(Function<bool()>& condition, TimePoint limit, bool com
     }
   } ending{*sim_, *over};
   sim_->set_turn_hook([&] {
+    check_turn();
     if (met || late || stuck_) return;
     if ((met = condition())) return loop_->stop();
     if (std::exchange(moment, sim_->now()) != sim_->now()) turns = 0;

@@ -175,6 +175,14 @@ plant(
     "  if (text.size() >= longest) searched_ = text.size() + 1 - longest;\n",
     "  searched_ = text.size();\n")
 
+plant(
+    "reads_without_a_budget",
+    "libuv on Windows (#2027), Bun's datagrams (oven-sh/bun #37103): a sender faster than its reader "
+    "kept the loop to itself",
+    "lib/net/stream_read.cpp",
+    "constexpr int kFullReadsPerTurn = 16;\n",
+    "constexpr int kFullReadsPerTurn = 1'000'000;\n")
+
 # ---- the end of a connection
 
 plant(
@@ -348,6 +356,16 @@ plant(
     "lib/net/datagram_receive.cpp",
     "      report_error(r.code());\n      drain = true;\n",
     "      return report_error(r.code());\n")
+
+# ---- the loop
+
+plant(
+    "callbacks_without_a_budget",
+    "Node's process.nextTick, as its guide warns: callbacks that schedule callbacks starved I/O",
+    "lib/loop/event_loop.cpp",
+    "  for (std::size_t budget = kCallbacksPerTurn; budget > 0; --budget) {\n"
+    "    if (ready_.taken() >= s.batch_end) {\n",
+    "  for (;;) {\n    if (ready_.taken() >= s.batch_end) {\n")
 
 # ---- timers
 

@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace ferry::testing {
@@ -36,7 +37,9 @@ struct TrialOptions {
 
 /// One run of a program in a world of its own, where some things are out of the ordinary
 /// (Disturbance), and what was wrong with it. Whatever happens: every callback keeps the contract,
-/// what does not arrive is reported to somebody, nothing is left behind, and it comes to an end.
+/// what does not arrive is reported to somebody, nothing is left behind, and it comes to an end; no
+/// simulated turn of the loop runs more than 61 callbacks, or reads more than 16 times from a
+/// socket.
 ///
 ///     Trial trial(seed, draw_disturbances(seed));
 ///     auto server = create_server(trial.loop(), ...);
@@ -123,6 +126,8 @@ class Trial {
  private:
   class Disturber;
   void breach(std::string what);
+  void count_read(std::string_view call, int fd, const IoResult& result);
+  void check_turn();
   void check_error(const ConnectionRecord& record);
   std::string still_open() const;
   bool idle() const;
@@ -145,6 +150,8 @@ class Trial {
   std::vector<std::string> complaints_;
   std::vector<const char*> states_;
   std::size_t reports_ = 0;
+  std::vector<std::pair<int, unsigned>> reads_;  // since the kernel's last look, by descriptor
+  std::uint64_t callbacks_ = 0;                  // up to then
   std::uint64_t log_hash_ = 0;
   bool harmed_ = false;     // by a disturbance
   bool disturbed_ = false;  // by the program

@@ -172,7 +172,7 @@ void abort_in_the_middle(Stage& stage) {
   Ticker ticker(stage, 4ms, 12, [&stage, &lot] {
     Peer* const peer = stage.any();
     if (!peer) return;
-    if (lot.permille(300)) peer->do_close();
+    if (lot.permille(500)) peer->do_close();
     peer->do_abort();
   });
   stage.wait(2s);

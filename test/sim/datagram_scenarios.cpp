@@ -256,7 +256,7 @@ void queued(Trial& trial) {
   const auto client = server ? open(trial, 5, false, towards(*server)) : nullptr;
   if (client) {
     client->transport->set_write_buffer_limits(lot.between(100, 2000));
-    if (lot.permille(600)) client->transport->set_write_hard_limit(3000);
+    if (lot.permille(800)) client->transport->set_write_hard_limit(3000);
     const auto guard = trial.faults().inject(
         {.call = "sendmmsg", .error = EAGAIN, .after = lot.below(3), .times = lot.between(1, 3)});
     const auto memory = trial.faults().inject(
@@ -278,7 +278,7 @@ void queued(Trial& trial) {
       // Without minding the pause.
       for (int i = 0; i < 20; ++i) client->transport->sendto(client->next(300));
     }
-    if (lot.permille(400)) trial.run_for(std::chrono::microseconds(lot.below(3000)));
+    if (lot.permille(250)) trial.run_for(std::chrono::microseconds(lot.below(3000)));
     if (lot.permille(700)) {
       if (client->transport->get_write_buffer_size() > 0) {
         trial.reached("close with a queue of datagrams");
@@ -378,6 +378,29 @@ void broadcast(Trial& trial) {
   check_progress(trial);
 }
 
+/// An error comes in front of the answer, and nothing behind it: the answer must be read.
+void error_first(Trial& trial) {
+  trial.disturb();
+  const auto server = open(trial, 5, true, local());
+  const auto client = server ? open(trial, 5, false, towards(*server)) : nullptr;
+  if (client) {
+    trial.heal();
+    for (int i = 0; i < 3 && !client->lost; ++i) {
+      const auto guard = trial.faults().inject({.call = "recvmmsg",
+                                                .error = ECONNREFUSED,
+                                                .fd = client->transport->native_handle(),
+                                                .times = 1});
+      client->transport->sendto(client->next(20));
+      trial.run_for(3s);
+    }
+    if (!lossy(trial) && client->distinct() < client->sent) {
+      trial.complain("an error took the datagram behind it along");
+    }
+  }
+  close_all(trial, {client, server});
+  check_progress(trial);
+}
+
 }  // namespace
 
 void add_datagram_scenarios(std::vector<testing::Scenario>& all) {
@@ -391,6 +414,7 @@ void add_datagram_scenarios(std::vector<testing::Scenario>& all) {
   add("datagrams-refused", refused);
   add("datagrams-paused", paused);
   add("datagrams-to-all", broadcast);
+  add("datagram-behind-an-error", error_first);
 }
 
 }  // namespace ferry::test

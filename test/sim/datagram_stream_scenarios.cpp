@@ -33,7 +33,7 @@ Coro<> answer_all(DeskPtr desk, DatagramStream stream) {
     try {
       const std::optional<Datagram> asked = co_await stream.next();
       if (!asked) break;
-      if (desk->lot.permille(150)) co_await sleep(desk->lot.below(150) * 1ms);
+      if (desk->lot.permille(250)) co_await sleep(desk->lot.below(150) * 1ms);
       stream.sendto("re: " + asked->data, asked->info.peer);
       if (desk->lot.permille(200)) co_await stream.drain();
     } catch (const std::system_error& error) {
@@ -98,10 +98,22 @@ Coro<> ask_questions(DeskPtr desk, std::size_t number, std::size_t count) {
   co_await stream.wait_closed();
 }
 
+/// Closes it when a scope ends, however it does.
+class ClosingStream {
+ public:
+  explicit ClosingStream(DatagramStream stream) : stream_(std::move(stream)) {}
+  ClosingStream(const ClosingStream&) = delete;
+  ~ClosingStream() { stream_.close(); }
+
+ private:
+  DatagramStream stream_;
+};
+
 Coro<> one_by_one(DeskPtr desk) {
   DatagramOptions options;
   options.local_host = "127.0.0.1";
   const DatagramStream server = co_await open_datagram_stream(std::move(options));
+  const ClosingStream closing(server);  // without memory this may end anywhere
   desk->server = server.sockname();
   desk->trial.set_server(desk->server);
   const Task<> answering = create_task(answer_all(desk, server));
@@ -144,7 +156,7 @@ Coro<> receive_numbers(DeskPtr desk, DatagramStream stream, std::size_t count) {
     if (stream.queued() > 24 + 64) desk->trial.complain("more wait than the limit allows");
     if (stream.queued() > 8) desk->trial.reached("many datagrams wait for their reader");
     const Task<std::string> task = create_task(receive_one(stream));
-    if (desk->lot.permille(700)) {
+    if (desk->lot.permille(900)) {
       co_await sleep(desk->lot.below(3) * 1ms);
       cancel_noting(desk->trial, task);
     }

@@ -164,12 +164,28 @@ Coro<> shut_down_soon(std::shared_ptr<QueueBench<Q>> bench) {
   if (immediate) bench->model.clear();
 }
 
+/// Lets all go who wait, when not all that was to begin could.
+template <class Q>
+class ShutAtLast {
+ public:
+  explicit ShutAtLast(QueueBench<Q>& bench) : bench_(bench) {}
+  ShutAtLast(const ShutAtLast&) = delete;
+  ~ShutAtLast() {
+    bench_.shut = true;
+    bench_.queue.shutdown(true);
+  }
+
+ private:
+  QueueBench<Q>& bench_;
+};
+
 template <class Q>
 Coro<> trade(std::shared_ptr<QueueBench<Q>> bench, bool abrupt) {
+  const ShutAtLast<Q> at_last(*bench);
   std::vector<Coro<>> work;
   const std::size_t producers = bench->lot.between(2, 5);
   // Some queues are shut down without anybody who takes anything.
-  const bool nobody = abrupt && bench->lot.permille(600);
+  const bool nobody = abrupt && bench->lot.permille(400);
   // Never cancelled: who ends it, and one who takes what is left when the others are gone.
   work.push_back(abrupt ? shut_down_soon<Q>(bench) : finish<Q>(bench, producers + 1));
   if (!nobody) work.push_back(consume<Q>(bench, true));

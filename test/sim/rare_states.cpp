@@ -34,6 +34,7 @@ constexpr const char* kTold[] = {
     "answer and deadline in one moment",
     "bytes of TLS come with the last line",
     "close with a queue of datagrams",
+    "close with unread input",
     "connecting is cancelled",
     "connecting is cancelled in handshake",
     "connecting is refused",

@@ -31,6 +31,7 @@ std::vector<testing::Scenario> scenarios() {
   add_close_scenarios(all);
   add_stream_end_scenarios(all);
   add_job_scenarios(all);
+  add_stream_upgrade_scenarios(all);
   add_timeout_scenarios(all);
   return all;
 }

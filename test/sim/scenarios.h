@@ -34,6 +34,7 @@ void add_datagram_stream_scenarios(std::vector<testing::Scenario>& all);
 void add_close_scenarios(std::vector<testing::Scenario>& all);
 void add_stream_end_scenarios(std::vector<testing::Scenario>& all);
 void add_job_scenarios(std::vector<testing::Scenario>& all);
+void add_stream_upgrade_scenarios(std::vector<testing::Scenario>& all);
 void add_timeout_scenarios(std::vector<testing::Scenario>& all);
 
 /// All of them.

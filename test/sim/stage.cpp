@@ -135,6 +135,7 @@ void Stage::probe() {
   probing_ = quiet_ = true;
   trial_.heal();
   if (!server_ || !server_->is_serving()) return;
+  trial_.run_for(1min);  // what failed below a protocol that is lost may be told a little later
   ConnectOptions options;
   options.timeout = 10min;
   const auto connecting = connect_one(options);

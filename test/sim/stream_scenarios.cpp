@@ -152,6 +152,7 @@ Coro<> answer_at_eof(ScenePtr scene, VisitPtr visit, Stream stream) {
 Coro<> end_and_listen(ScenePtr scene, VisitPtr visit, Stream stream) {
   for (std::size_t left = scene->lot.below(8); left > 0; --left) {
     stream.writer.write(next_bytes(visit->up_sent, scene->lot.between(1, 3000)));
+    if (left == 1 && scene->lot.permille(500)) break;
     co_await wait_for(stream.writer.drain(), scene->patience());
     if (scene->lot.permille(300)) co_await sleep(1ms);
   }

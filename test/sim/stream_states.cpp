@@ -35,6 +35,8 @@ std::vector<const char*> stream_states() {
       "as_completed: out of time",
       "cancel of who awaits a shield",
       "timeout and result in the same turn",
+      "cancel as a limit runs out",
+      "the reader has TLS's first bytes",
       "a result in spite of the timeout",
       "the inner of two limits",
       "the outer of two limits",

@@ -19,7 +19,7 @@ using End = WorkBench::End;
 Coro<> gather_values(WorkBenchPtr bench) {
   const std::vector<Task<int>> tasks = start_all(bench);
   const auto all = gather(std::vector<Task<int>>(tasks));
-  bool cancel = bench->lot.permille(800);
+  bool cancel = bench->lot.permille(600);
   if (cancel) {
     co_await sleep(bench->pause());
     cancel = all.cancel();
@@ -84,6 +84,7 @@ Coro<> wait_in_ways(WorkBenchPtr bench) {
     if (kind == 0) options.return_when = ReturnWhen::first_completed;
     if (kind == 1) options.return_when = ReturnWhen::first_exception;
     if (bench->lot.permille(700)) options.timeout = bench->pause();
+    if (bench->lot.permille(300)) options.timeout = bench->pieces.back().length;
     const TimePoint limit = get_running_loop().time() + options.timeout.value_or(0s);
     const std::size_t count = left.size();
     const auto result = co_await wait(std::move(left), options);

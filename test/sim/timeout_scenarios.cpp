@@ -4,6 +4,8 @@
 #include "work_bench.h"
 
 #include <chrono>
+#include <memory>
+#include <vector>
 
 namespace ferry::test {
 
@@ -89,10 +91,38 @@ Coro<> limit_to_the_moment(WorkBenchPtr bench) {
   telling.cancel();
 }
 
+Coro<> go_on_after(TimePoint when) {
+  try {
+    co_await timeout_at(when, sleep(1h));
+  } catch (const TimeoutError&) {
+  }
+  co_await sleep(10ms);
+}
+
+/// Cancelled from outside as the time runs out: whatever comes first, the request must be kept.
+Coro<> cancel_at_the_limit(WorkBenchPtr bench) {
+  EventLoop& loop = get_running_loop();
+  const TimePoint when = loop.after(bench->lot.between(1, 3) * 1ms);
+  const auto requested = std::make_shared<bool>(false);
+  const bool first = bench->lot.permille(500);
+  std::vector<Task<>> tasks;
+  if (!first) tasks.push_back(create_task(go_on_after(when)));
+  if (!first) co_await sleep(0s);  // its limit is set
+  if (first) tasks.push_back(create_task(go_on_after(when)));
+  const auto cancel = [task = tasks.front(), requested] { *requested = task.cancel(); };
+  TimerHandle cancelling = loop.call_at(when, cancel);
+  co_await wait(tasks);
+  cancelling.cancel();
+  if (!*requested) co_return;
+  bench->trial.reached("cancel as a limit runs out");
+  if (!tasks.front().cancelled()) bench->trial.complain("a limit swallowed a cancellation");
+}
+
 Coro<> limit_in_ways(WorkBenchPtr bench) {
   co_await limit_all(bench);
   co_await limit_the_stubborn(bench);
   for (int i = 0; i < 2; ++i) co_await limit_to_the_moment(bench);
+  for (int i = 0; i < 2; ++i) co_await cancel_at_the_limit(bench);
 }
 
 /// Limits inside limits: the one that runs out first counts, and each is told only of its own.

@@ -102,7 +102,7 @@ class Upgrading final : public Protocol, public std::enable_shared_from_this<Upg
   }
   /// By lot, where it may do harm.
   void give_up_sometimes() {
-    if (trial_.calm() || !lot_.permille(250)) return;
+    if (trial_.calm() || !lot_.permille(450)) return;
     transport_->loop().call_soon([self = shared_from_this()] {
       if (self->upgrading_.cancel()) self->trial_.reached("start_tls is cancelled");
     });

@@ -14,7 +14,7 @@ build=${BUILD_ROOT:-.}/build-coverage
 find "$build" -name '*.gcda' -delete
 # What runs programs of the examples or compiles programs of its own tells nothing of the library.
 tests=$(meson test -C "$build" --list 2>/dev/null |
-  grep -v -e parity -e programs -e refused -e optimised)
+  grep -v -e parity -e programs -e refused -e mutants)
 # shellcheck disable=SC2086  # a list of words
 meson test -C "$build" --quiet --timeout-multiplier 4 $tests ||
   echo "coverage: not all tests passed" >&2

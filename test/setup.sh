@@ -18,9 +18,9 @@ optional=''
 case $purpose in
   build) ;;
   test)
-    needed="$needed git libgmock-dev clang clang-format python3 tshark"
+    needed="$needed git libgmock-dev clang libclang-rt-14-dev clang-format python3 tshark"
     needed="$needed openssl gnutls-bin curl nodejs sslscan"
-    optional='libclang-rt-14-dev ccache'
+    optional='ccache'
     ;;
   coverage) needed="$needed git libgmock-dev openssl gcovr" ;;
   bench)

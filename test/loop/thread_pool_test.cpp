@@ -84,8 +84,8 @@ TEST(ThreadPoolTest, AsManyJobsRunTogetherAsThereAreThreadsAndNoMore) {
   std::atomic<int> running = 0;
   std::atomic<int> most = 0;
   {
-    ThreadPool pool({.threads = kThreads});
     std::latch together(kThreads);
+    ThreadPool pool({.threads = kThreads});
     for (int i = 0; i < 20; ++i) {
       pool.submit([&, i] {
         const int now = ++running;

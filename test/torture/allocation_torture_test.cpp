@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <new>
 #include <optional>
+#include <vector>
 
 namespace ferry::test {
 
@@ -82,7 +83,7 @@ TEST_P(AllocationTorture, EachAllocationFailsOnce) {
 }
 
 TEST_P(AllocationTorture, SeveralInARowFail) {
-  for (const std::size_t times : {2, 3, 4, 6, 10, 20, 50}) {
+  for (const std::size_t times : std::vector<std::size_t>{2, 3, 4, 6, 10, 20, 50}) {
     SCOPED_TRACE(times);
     play_all(times);
     if (HasFailure()) return;

@@ -133,11 +133,11 @@ void changing_limits(Stage& stage) {
   stage.finish();
 }
 
-/// Reads into buffers of its own, of odd sizes.
+/// Reads into buffers of its own, of odd sizes; or, `at_once`, into small ones without a pause.
 class Lender final : public BufferedProtocol {
  public:
-  Lender(Stage& stage, std::size_t total)
-      : stage_(stage), total_(total), timer_(stage.loop(), [this] {
+  Lender(Stage& stage, std::size_t total, bool at_once)
+      : stage_(stage), total_(total), at_once_(at_once), timer_(stage.loop(), [this] {
           const auto scope = checker.resume_reading();
           transport_->resume_reading();
         }) {}
@@ -148,7 +148,7 @@ class Lender final : public BufferedProtocol {
   }
   MutableBytes get_buffer(std::size_t) override {
     const auto scope = checker.get_buffer();
-    buffer_.assign(stage_.lot().between(1, 3000), std::byte{0xee});
+    buffer_.assign(at_once_ ? 100 : stage_.lot().between(1, 3000), std::byte{0xee});
     return buffer_;
   }
   void buffer_updated(std::size_t size) override {
@@ -156,7 +156,7 @@ class Lender final : public BufferedProtocol {
     if (size > buffer_.size()) stage_.trial().complain("more was read than was lent");
     in.take(BytesView(buffer_.data(), std::min(size, buffer_.size())));
     if (in.position() >= total_) return transport_->close();
-    if (stage_.lot().permille(700)) return;
+    if (at_once_ || stage_.lot().permille(700)) return;
     {
       const auto pausing = checker.pause_reading();
       transport_->pause_reading();
@@ -184,6 +184,7 @@ class Lender final : public BufferedProtocol {
  private:
   Stage& stage_;
   std::size_t total_;
+  bool at_once_;
   Timer timer_;
   std::shared_ptr<Transport> transport_;
   std::vector<std::byte> buffer_;
@@ -191,14 +192,16 @@ class Lender final : public BufferedProtocol {
 
 void own_buffers(Stage& stage) {
   Trial& trial = stage.trial();
-  const std::size_t total = stage.lot().between(1, 20'000);
+  const bool at_once = stage.lot().permille(300);
+  const std::size_t total = stage.lot().between(at_once ? 10'000 : 1, 20'000);
   stage.server_plan.total = total;
-  stage.server_plan.chunk = stage.lot().between(100, 7000);
-  stage.server_plan.gap = 100us;
+  stage.server_plan.chunk = at_once ? total : stage.lot().between(100, 7000);
+  stage.server_plan.gap = at_once ? 0us : 100us;
   if (!stage.serve()) return;
   std::shared_ptr<Lender> lender;
-  const auto connecting = connect(trial, stage.carrier(), *stage.server(),
-                                  [&] { return lender = std::make_shared<Lender>(stage, total); });
+  const auto connecting = connect(trial, stage.carrier(), *stage.server(), [&] {
+    return lender = std::make_shared<Lender>(stage, total, at_once);
+  });
   if (trial.done(connecting)) {
     trial.run_until([&] { return lender->checker.lost(); });
     const Peer* const server = stage.servers().empty() ? nullptr : stage.servers().back().get();

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <initializer_list>
 #include <new>
 #include <stdexcept>
 #include <utility>
@@ -38,13 +39,19 @@ bool refuse(Socket socket, Kernel& kernel, const std::string& words) {
   return false;
 }
 
-bool is_out_of_memory(const std::exception_ptr& exception) {
+/// The fault is not the connection's: the next one will not fare better.
+bool is_out_of_resources(const std::exception_ptr& exception) {
   try {
     std::rethrow_exception(exception);
   } catch (const std::bad_alloc&) {
     return true;
   } catch (const std::system_error& error) {
-    return error.code() == std::errc::not_enough_memory;
+    // ENOSPC is epoll_ctl(2)'s: max_user_watches.
+    for (const std::errc each : {std::errc::not_enough_memory, std::errc::no_space_on_device,
+                                 std::errc::no_buffer_space}) {
+      if (error.code() == each) return true;
+    }
+    return false;
   } catch (...) {
     return false;
   }
@@ -73,9 +80,9 @@ bool start_accepted(EventLoop& loop, Socket socket, const Address& peer,
   } catch (...) {
     ExceptionContext context;
     context.exception = std::current_exception();
-    // One bad connection in a busy server is no news, unless somebody is looking for it. That there
-    // is no memory is.
-    if (!loop.debug() && !is_out_of_memory(context.exception)) return false;
+    // One bad connection in a busy server is no news, unless somebody is looking for it. That the
+    // system has no room for one is.
+    if (!loop.debug() && !is_out_of_resources(context.exception)) return false;
     context.message = report_text(
         [&peer] { return "a connection from " + peer.to_string() + " could not be taken"; });
     context.protocol = protocol.get();

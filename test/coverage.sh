@@ -11,6 +11,7 @@ build=${BUILD_ROOT:-.}/build-coverage
 [ -f "$build/build.ninja" ] ||
   meson setup "$build" -Db_coverage=true -Dbuildtype=plain -Dexamples=false -Dbench=false \
     -Db_pch=true >/dev/null
+ninja -C "$build" >/dev/null
 find "$build" -name '*.gcda' -delete
 # What runs programs of the examples or compiles programs of its own tells nothing of the library.
 tests=$(meson test -C "$build" --list 2>/dev/null |

@@ -16,7 +16,7 @@ ninja -C "$build" test/sim/sim >/dev/null
 "$build/test/sim/sim" --seeds "${1:-300000}" --rare --times
 "$build/test/sim/sim" --starve
 "$build/test/sim/sim" --torture
-"$build/test/sim/sim" --torture --real
+"$build/test/sim/sim" --torture --real --jobs 16  # which wait most of the time
 for errors in 10 50 100 200 300; do
   echo "on the real kernel, $errors of a thousand calls failing:"
   "$build/test/sim/sim" --real --storm $errors --seeds 100000000 --seconds "${FERRY_STORM_SECONDS:-30}"

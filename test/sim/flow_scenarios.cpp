@@ -376,9 +376,12 @@ void unread_input(Stage& stage) {
   stage.server_plan.gap = 1h;
   if (!stage.serve()) return;
   stage.connect(3);
+  const auto closed = [](const auto& each) { return each->closed() || each->lost(); };
   for (int i = 0; i < 30; ++i) {
     stage.trial().run_for(5s);  // what comes after the end is refused, and that is right
-    for (const auto& each : stage.servers()) {
+    const auto& servers = stage.servers();
+    if (servers.size() == 3 && std::all_of(servers.begin(), servers.end(), closed)) break;
+    for (const auto& each : servers) {
       if (!each->number() || each->lost() || each->closed()) continue;
       if (each->received() < stage.client_plan.total) {
         stage.trial().reached("close with unread input");

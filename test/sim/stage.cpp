@@ -135,7 +135,8 @@ void Stage::probe() {
   probing_ = quiet_ = true;
   trial_.heal();
   if (!server_ || !server_->is_serving()) return;
-  trial_.run_for(1min);  // what failed below a protocol that is lost may be told a little later
+  // What failed below a protocol that is lost may be told a little later.
+  trial_.run_for(trial_.simulated() ? Duration(1min) : Duration(500ms));
   ConnectOptions options;
   options.timeout = 10min;
   const auto connecting = connect_one(options);

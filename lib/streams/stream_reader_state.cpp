@@ -3,6 +3,15 @@
 #include <stdexcept>
 #include <utility>
 
+// AddressSanitizer is to see the use of bytes that were given back.
+#if defined(__SANITIZE_ADDRESS__)
+#define FERRY_FRESH_BUFFERS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FERRY_FRESH_BUFFERS 1
+#endif
+#endif
+
 namespace ferry {
 
 namespace {
@@ -13,7 +22,7 @@ thread_local Buffer spare;
 constexpr std::size_t kMostSpare = 1024 * 1024;
 
 void give_back(Buffer& buffer) noexcept {
-#ifndef __SANITIZE_ADDRESS__  // which is to see the use of bytes that were given back
+#ifndef FERRY_FRESH_BUFFERS
   if (buffer.capacity() > spare.capacity() && buffer.capacity() <= kMostSpare) {
     spare = std::move(buffer);
     spare.clear();

@@ -340,7 +340,8 @@ TEST_P(DatagramTraffic, RunsOfOneSizeKeepTheirBordersAndTheirOrder) {
   // Runs longer than one piece and than one call; ended by a shorter one, a longer one, an empty
   // one, a big one, another peer.
   std::vector<std::size_t> sizes(75, 10);
-  for (const std::size_t size : {4, 10, 10, 11, 11, 0, 0, 11, 1452, 1452, 7, 1453, 1453, 10}) {
+  constexpr std::size_t kSizes[] = {4, 10, 10, 11, 11, 0, 0, 11, 1452, 1452, 7, 1453, 1453, 10};
+  for (const std::size_t size : kSizes) {
     sizes.push_back(size);
   }
   for (const bool segmentation : {true, false}) {
@@ -355,11 +356,11 @@ TEST_P(DatagramTraffic, RunsOfOneSizeKeepTheirBordersAndTheirOrder) {
     };
     a.protocol->on_data = [&](BytesView, const DatagramInfo&) {
       for (const std::size_t size : sizes) send(0, size);
-      for (const std::size_t to : {1, 0, 1, 1}) send(to, 10);
+      for (const std::size_t to : {1u, 0u, 1u, 1u}) send(to, 10);
     };
     ends[0].transport->sendto("go", a.transport->sockname());
     run_until_received(a, 1);
-    for (std::size_t to : {0, 1}) {
+    for (std::size_t to : {0u, 1u}) {
       run_until_received(ends[to], expected[to].size());
       EXPECT_EQ(ends[to].protocol->data, expected[to]);
     }

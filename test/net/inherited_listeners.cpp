@@ -182,12 +182,14 @@ TEST_P(AdoptedListeners, C0377_OneThatIsNoStreamSocketLeavesAllAlone) {
   const Fd bad(kernel().inner().socket(AF_INET, SOCK_DGRAM, 0).fd());
   ListenOptions options;
   options.sockets = {good.get(), bad.get()};
-  EXPECT_THROW(create_server(loop(), echo_factory(), options), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(create_server(loop(), echo_factory(), options)),
+               std::invalid_argument);
   Address address;
   EXPECT_TRUE(kernel().inner().local_address(good.get(), address).ok());
   options.port = 1;
   options.sockets = {good.get()};
-  EXPECT_THROW(create_server(loop(), echo_factory(), options), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(create_server(loop(), echo_factory(), options)),
+               std::invalid_argument);
 }
 
 TEST_P(AdoptedListeners, OneThatIsClosedFailsAndClosesTheOthers) {

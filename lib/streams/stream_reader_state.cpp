@@ -19,10 +19,10 @@ namespace {
 /// The memory of a buffer that has become empty, for the next one that needs some: a stream that
 /// waits for data holds none.
 thread_local Buffer spare;
-constexpr std::size_t kMostSpare = 1024 * 1024;
 
 void give_back(Buffer& buffer) noexcept {
 #ifndef FERRY_FRESH_BUFFERS
+  constexpr std::size_t kMostSpare = 1024 * 1024;
   if (buffer.capacity() > spare.capacity() && buffer.capacity() <= kMostSpare) {
     spare = std::move(buffer);
     spare.clear();

@@ -125,8 +125,8 @@ TEST(ThreadPoolTest, C0338_ThreadsCarryThePoolsName) {
   std::set<std::string> names;
   std::mutex mutex;
   {
-    ThreadPool pool({.threads = 2, .name = "crunch"});
     std::latch together(2);
+    ThreadPool pool({.threads = 2, .name = "crunch"});
     for (int i = 0; i < 2; ++i) {
       pool.submit([&] {
         together.arrive_and_wait();

@@ -323,9 +323,9 @@ TEST_P(RunReal, AnIdleLoopUsesNoCpu) {
            std::chrono::microseconds(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
   };
   const std::uint64_t turns = loop().stats().turns;
-  loop().call_later(200ms, [&] { loop().stop(); });
   ::getrusage(RUSAGE_THREAD, &before);
   const TimePoint begin = loop().time();
+  loop().call_later(200ms, [&] { loop().stop(); });
   loop().run_forever();
   const Duration wall = loop().time() - begin;
   ::getrusage(RUSAGE_THREAD, &after);

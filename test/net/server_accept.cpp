@@ -219,12 +219,12 @@ TEST_P(Accept, OutOfDescriptorsTheServerReportsRestsASecondAndGoesOn) {
     low.rlim_cur = static_cast<rlim_t>(second);
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
   }
+  const TimePoint begin = loop().time();
   std::vector<ExceptionContext> told;
   run_until([&] {
     told = take_exceptions();
     return !told.empty();
   });
-  const TimePoint reported = loop().time();
   EXPECT_EQ(told.size(), 1u);
   EXPECT_EQ(told[0].error, std::errc::too_many_files_open);
   EXPECT_NE(told[0].message.find(server->sockets()[0].to_string()), std::string::npos);
@@ -235,10 +235,8 @@ TEST_P(Accept, OutOfDescriptorsTheServerReportsRestsASecondAndGoesOn) {
   } else {
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
   }
-  run_for(500ms);
-  EXPECT_EQ(server->connections(), 1u) << "it does not rest";
   run_until([&] { return server->connections() == 3; });
-  EXPECT_GE(loop().time() - reported, 900ms);
+  EXPECT_GE(loop().time() - begin, 1s) << "it does not rest";
 }
 
 TEST_P(Accept, CloseDuringTheRestEndsIt) {

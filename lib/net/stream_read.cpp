@@ -31,7 +31,7 @@ void StreamTransport::on_readable(FdWatch::ReadEvent event) {
     readable_ = true;
     return;
   }
-  or_fail("recv", [&] { read_ready(event.drain || ends_.short_reads); });
+  or_fail("recv", [&] { read_ready(event.drain || ends_.short_reads || eof_refused_); });
 }
 
 /// Nobody will read what is written here.
@@ -81,7 +81,10 @@ void StreamTransport::read_ready(bool drain) {
 
     Kernel& kernel = loop().kernel();
     const IoResult r = ends_.socket ? kernel.recv(fd_, into) : kernel.read(fd_, into);
-    if (r.would_block()) return watch_->arm(Direction::read, FdWatch::Arm::after_would_block);
+    if (r.would_block()) {
+      if (eof_refused_) return fail_refused_eof();
+      return watch_->arm(Direction::read, FdWatch::Arm::after_would_block);
+    }
     if (!r.ok()) return fail(r.code(), "recv");
     if (r.value == 0) return on_eof();
     const bool emptied = r.count() < into.size() && !drain;
@@ -123,6 +126,8 @@ void StreamTransport::on_eof() {
   Cork cork(*this);
   if (!slot_.eof_received(*this, keep_open)) {
     fail(make_error_code(errc::protocol_failed), "eof_received");
+  } else if (eof_refused_) {
+    fail_refused_eof();
   } else if (!keep_open || !ends_.writes) {
     close();
   }

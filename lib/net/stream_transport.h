@@ -177,6 +177,8 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   void check_high_water();
   void limits_changed();
   void flushed();
+  void send_eof();
+  void fail_refused_eof();
   bool resume_if_low();
   void check_not_reserved() const;
 
@@ -198,7 +200,8 @@ class StreamTransport final : public Transport, private LoopResource, private Fd
   bool eof_received_ : 1 = false;  // the peer's
   bool eof_wanted_ : 1 = false;    // write_eof was called
   bool eof_sent_ : 1 = false;
-  bool corked_ : 1 = false;  // one of our callbacks runs: writes are gathered
+  bool eof_refused_ : 1 = false;  // the connection is gone, and reading has not told yet
+  bool corked_ : 1 = false;       // one of our callbacks runs: writes are gathered
   bool write_armed_ : 1 = false;
   bool writing_reserved_ : 1 = false;  // a file is being sent
   bool splicing_ : 1 = false;          // what is read goes to splice().sink

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -208,11 +209,24 @@ void StreamTransport::send_queue() {
 /// Nothing waits to be sent: the end of writing that was asked for can come.
 void StreamTransport::flushed() {
   if (ending_) return;
-  if (eof_wanted_ && !eof_sent_) {
-    eof_sent_ = true;
-    loop().kernel().shutdown(fd_, SHUT_WR);
-  }
+  if (eof_wanted_ && !eof_sent_) send_eof();
   if (closing_) end_soon();
+}
+
+/// ENOTCONN means that the peer has reset the connection. What came before that, and the reason,
+/// are still to be read: so that is done first.
+void StreamTransport::send_eof() {
+  eof_sent_ = true;
+  const IoResult r = loop().kernel().shutdown(fd_, SHUT_WR);
+  if (r.ok() || closing_) return;
+  eof_refused_ = true;
+  if (eof_received_) return fail_refused_eof();
+  readable_ = true;
+  if (!paused_) read_later();
+}
+
+void StreamTransport::fail_refused_eof() {
+  fail(system_error_code(ENOTCONN), "shutdown");
 }
 
 void StreamTransport::check_high_water() {

@@ -3,6 +3,7 @@
 #include <ferry/testing/fault_kernel.h>
 #include <ferry/testing/seed.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
@@ -187,7 +188,13 @@ std::vector<Disturbance> draw_disturbances(std::uint64_t seed, const Troubles& a
   }
   Seed net(seed, "net plan");
   if (allowed.network && net.permille(600)) {
-    all.push_back({.kind = Kind::link, .link = draw_link(net)});
+    const SimLink link = draw_link(net);
+    // A slow turn for each few bytes, and limits of time pass where nothing is wrong.
+    if (link.pieces == SimLink::Pieces::single ||
+        (link.pieces != SimLink::Pieces::whole && link.piece_size < 20)) {
+      for (Disturbance& each : all) each.lasts = std::min<Duration>(each.lasts, 50us);
+    }
+    all.push_back({.kind = Kind::link, .link = link});
   }
   if (net.permille(300)) {
     all.push_back({.kind = Kind::small_pipes, .count = log_uniform(net, 512, 64 * 1024)});

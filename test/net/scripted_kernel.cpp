@@ -222,6 +222,7 @@ IoResult ScriptedKernel::send_datagrams(int fd, std::span<const OutgoingDatagram
 
 IoResult ScriptedKernel::shutdown(int fd, int how) {
   shutdowns_.push_back(how);
+  if (const int error = std::exchange(shutdown_error_, 0)) return {-1, error};
   return inner().shutdown(fd, how);
 }
 

@@ -54,6 +54,7 @@ class ScriptedKernel final : public testing::ForwardingKernel {
   std::size_t pipes_opened() const noexcept { return pipes_opened_; }
   std::size_t pipe_calls() const noexcept { return pipe_calls_; }
   void fail_next_accept(int error) { accept_errors_.push_back(error); }
+  void fail_next_shutdown(int error) { shutdown_error_ = error; }
   /// From now on the system does not know this socket option.
   void refuse_option(int level, int name) { refused_options_.emplace_back(level, name); }
   /// Arguments of the shutdown calls so far.
@@ -110,6 +111,7 @@ class ScriptedKernel final : public testing::ForwardingKernel {
   std::size_t spliced_ = 0;
   std::size_t pipes_opened_ = 0;
   std::size_t pipe_calls_ = 0;
+  int shutdown_error_ = 0;
   int splice_in_error_ = 0;
   int splice_out_error_ = 0;
   int pipe_error_ = 0;

@@ -22,7 +22,9 @@ using Ending = Plan::Ending;
 class Proxy {
  public:
   Proxy(Stage& stage, Carrier front, RelayOptions options)
-      : stage_(stage), front_(front), options_(options) {}
+      : stage_(stage), front_(front), options_(options) {
+    if (!encrypted(front)) stage.client_is_plain();
+  }
   ~Proxy() {
     // If it did not come to its end, the loop closes what is left without it.
     *alive_ = false;

@@ -10,7 +10,11 @@ using namespace std::chrono_literals;
 using testing::Trial;
 
 Stage::Stage(Trial& trial, Carrier carrier)
-    : trial_(trial), carrier_(carrier), watching_(trial, encrypted(carrier)), lot_(trial.lot()) {
+    : trial_(trial),
+      carrier_(carrier),
+      tells_reader_(encrypted(carrier)),
+      watching_(trial, encrypted(carrier)),
+      lot_(trial.lot()) {
   if (!lot_.permille(400)) return;
   // The kernel has no room although it said so.
   for (const char* call : {"send", "sendmsg"}) {
@@ -188,8 +192,7 @@ void Stage::compare_direction(const Peer& from, const Peer& to, const char* what
   if (to.received() == from.sent()) return;
   // Who ends a connection wants no more of it; and who aborts it, drops what he has sent.
   const bool wanted = to.closed() || to.aborted() || from.aborted();
-  // With TLS an end that is not the writer's is told to the reader, whatever the writer knows.
-  const bool told = to.error() || (from.error() && !encrypted(carrier_));
+  const bool told = to.error() || (from.error() && !tells_reader_);
   if (wanted || excused_ || told) return;
   trial_.complain(std::string(what) + ": of " + std::to_string(from.sent()) + " bytes " +
                   std::to_string(to.received()) + " came, and nobody was told; " + from.summary() +

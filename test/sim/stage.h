@@ -78,6 +78,8 @@ class Stage {
   /// What a scenario does to its connections is over: what comes now must work. `probe` says so.
   void be_quiet() noexcept { quiet_ = true; }
   bool quiet() const noexcept { return quiet_; }
+  /// Between the two ends is somebody to whom the client speaks without TLS.
+  void client_is_plain() noexcept { tells_reader_ = false; }
 
  private:
   bool all_lost_within(Duration limit);
@@ -85,6 +87,8 @@ class Stage {
 
   testing::Trial& trial_;
   Carrier carrier_;
+  /// With TLS an end that is not the writer's is told to the reader, whatever the writer knows.
+  bool tells_reader_;
   Watching watching_;
   testing::Seed lot_;
   std::shared_ptr<Server> server_;

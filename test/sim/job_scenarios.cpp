@@ -51,6 +51,9 @@ Coro<> have_it_done(JobBenchPtr bench, std::size_t number) {
     bench->trial.reached("timeout of a job");
     // It may have failed just then: somebody has to look.
     static_cast<void>(job.state()->failure());
+  } catch (const CancelledError&) {
+    static_cast<void>(job.state()->failure());
+    throw;
   }
 }
 

@@ -7,7 +7,6 @@
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 
 namespace ferry::testing {
 
@@ -53,11 +52,11 @@ SimLink draw_link(Seed& lot) {
 }
 
 /// Those that hurt a program most often in real life come up most often.
-constexpr std::array<std::string_view, 24> kCalls = {
-    "accept",      "accept",     "accept",      "connect", "connect",  "recv",
-    "recv",        "recv",       "send",        "send",    "sendmsg",  "sendmsg",
-    "socket",      "socket",     "epoll_ctl",   "bind",    "listen",   "setsockopt",
-    "getsockname", "getsockopt", "getpeername", "pipe2",   "recvmmsg", "sendmmsg"};
+constexpr std::array<std::string_view, 28> kCalls = {
+    "accept",      "accept",      "accept",     "connect",     "connect",  "recv",     "recv",
+    "recv",        "send",        "send",       "sendmsg",     "sendmsg",  "socket",   "socket",
+    "epoll_ctl",   "bind",        "listen",     "setsockopt",  "shutdown", "recvmmsg", "sendmmsg",
+    "getsockname", "getaddrinfo", "getsockopt", "getpeername", "pipe2",    "splice",   "fcntl"};
 
 Disturbance draw_error(Seed& lot) {
   Disturbance one{.kind = Kind::error};
@@ -65,11 +64,17 @@ Disturbance draw_error(Seed& lot) {
   const auto errors = FaultKernel::errors_of(one.call);
   one.error = errors[lot.below(errors.size())];
   // Of some calls a program makes but a few.
-  const bool few = one.call == "socket" || one.call == "bind" || one.call == "listen";
+  const bool few = one.call == "socket" || one.call == "bind" || one.call == "listen" ||
+                   one.call == "getaddrinfo" || one.call == "pipe2" || one.call == "fcntl";
   one.after = few ? lot.below(4) : log_uniform(lot, 1, 60) - 1;
   one.count = lot.permille(700) ? 1 : lot.between(2, 10);
   one.later = one.call == "connect" && lot.permille(500);
   return one;
+}
+
+Disturbance::Way draw_way(Seed& lot) {
+  if (lot.permille(500)) return Disturbance::Way::both;
+  return lot.permille(500) ? Disturbance::Way::to_server : Disturbance::Way::from_server;
 }
 
 Disturbance draw_harm(Seed& lot, const Troubles& allowed) {
@@ -87,7 +92,7 @@ Disturbance draw_harm(Seed& lot, const Troubles& allowed) {
       one.kind = which == 5 ? Kind::partition : which == 6 ? Kind::cut : Kind::cut_after;
       if (one.kind == Kind::partition) {
         one.lasts = some_time(lot, 100us, 100s);
-        one.one_way = lot.permille(400);
+        one.way = draw_way(lot);
       }
       if (one.kind == Kind::cut_after) one.count = log_uniform(lot, 1, 20'000) - 1;
       return one;
@@ -112,6 +117,17 @@ Disturbance draw_harm(Seed& lot, const Troubles& allowed) {
 std::string milliseconds(Duration time) {
   std::string text = std::to_string(std::chrono::duration<double, std::milli>(time).count());
   return text.substr(0, text.find('.') + 4) + " ms";
+}
+
+const char* towards(Disturbance::Way way) {
+  switch (way) {
+    case Disturbance::Way::to_server:
+      return " towards the server";
+    case Disturbance::Way::from_server:
+      return " from the server";
+    default:
+      return "";
+  }
 }
 
 std::string describe(const SimLink& link) {
@@ -156,16 +172,16 @@ std::string Disturbance::to_string() const {
     case Kind::short_counts:
       return number + " of a thousand counts are short";
     case Kind::stall:
-      return begin + "nothing arrives" + span;
+      return begin + "nothing arrives" + towards(way) + span;
     case Kind::partition:
-      return begin + (one_way ? "partition towards the server" : "partition") + span;
+      return begin + "partition" + towards(way) + span;
     case Kind::cut:
       return begin + "all connections are cut";
     case Kind::cut_after:
       return "each connection is cut after " + number + " bytes";
     case Kind::error:
       return begin + std::string(call) + (later ? " fails later, " : " fails ") + number +
-             " times: " + std::strerror(error);
+             " times: " + FaultKernel::text_of(call, error);
     case Kind::errors:
       return begin + number + " of a thousand calls fail" + span;
     case Kind::descriptors:
@@ -202,7 +218,8 @@ std::vector<Disturbance> draw_disturbances(std::uint64_t seed, const Troubles& a
   if (allowed.network && net.permille(150)) {
     all.push_back({.kind = Kind::stall,
                    .after = log_uniform(net, 1, 600),
-                   .lasts = some_time(net, 100us, 800ms)});
+                   .lasts = some_time(net, 100us, 800ms),
+                   .way = draw_way(net)});
   }
   Seed fault(seed, "fault plan");
   if (allowed.calls && fault.permille(300)) {

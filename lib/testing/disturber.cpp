@@ -75,16 +75,10 @@ void Trial::Disturber::begin(const Disturbance& one) {
   SimKernel* sim = trial_.sim_;
   switch (one.kind) {
     case Kind::stall:
-      return keep(sim->network().stall(), one.lasts);
-    case Kind::partition: {
-      SimRoute route;
-      if (one.one_way && trial_.server_.port() != 0) {
-        route.to = trial_.server_;
-        route.one_way = true;
-      }
+      return keep(sim->network().stall(route(one.way)), one.lasts);
+    case Kind::partition:
       trial_.harmed_ = true;
-      return keep(sim->network().partition(route), one.lasts);
-    }
+      return keep(sim->network().partition(route(one.way)), one.lasts);
     case Kind::cut:
       if (sim->network().cut() > 0) trial_.harmed_ = true;
       return;
@@ -106,6 +100,14 @@ void Trial::Disturber::begin(const Disturbance& one) {
     default:
       return;
   }
+}
+
+SimRoute Trial::Disturber::route(Disturbance::Way way) const {
+  SimRoute route;
+  if (way == Disturbance::Way::both || trial_.server_.port() == 0) return route;
+  (way == Disturbance::Way::to_server ? route.to : route.from) = trial_.server_;
+  route.one_way = true;
+  return route;
 }
 
 void Trial::Disturber::forbid_descriptors(Duration time) {

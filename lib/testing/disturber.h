@@ -21,6 +21,7 @@ class Trial::Disturber {
  private:
   void start_at_once(const Disturbance& one);
   void begin(const Disturbance& one);
+  SimRoute route(Disturbance::Way way) const;
   void forbid_descriptors(Duration time);
   void blow();
   template <class Guard>

@@ -18,14 +18,14 @@ namespace {
 
 struct Failures {
   std::string_view call;
-  std::array<int, 12> errors;  // up to the first 0
+  std::array<int, 16> errors;  // up to the first 0
 };
 
 /// Not EAGAIN, which is no failure, nor what only a wrong program gets (EBADF, EFAULT, EINVAL).
 constexpr Failures kFailures[] = {
     {"accept",
      {EMFILE, ECONNABORTED, ENFILE, ENOBUFS, ENOMEM, EPROTO, EPERM, ENETDOWN, EHOSTUNREACH,
-      ETIMEDOUT}},
+      ETIMEDOUT, ENETUNREACH, EHOSTDOWN, ENOPROTOOPT, ECONNRESET}},
     {"bind", {EADDRINUSE, EADDRNOTAVAIL, EACCES, ENOMEM, ENOBUFS}},
     {"connect",
      {ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EACCES, EPERM, EADDRINUSE,
@@ -124,15 +124,15 @@ std::span<const int> FaultKernel::errors_of(std::string_view call) {
   return {};
 }
 
+std::string FaultKernel::text_of(std::string_view call, int error) {
+  if (error == 0) return "a short count";
+  if (call == "getaddrinfo" || call == "getnameinfo") return resolver_category().message(error);
+  return std::strerror(error);
+}
+
 std::string InjectedFault::to_string() const {
-  std::string text(call);
-  text += " #" + std::to_string(number) + " on " + std::to_string(fd) + ": ";
-  if (call == "getaddrinfo" || call == "getnameinfo") {
-    text += resolver_category().message(error);
-  } else {
-    text += error != 0 ? std::strerror(error) : "a short count";
-  }
-  return text;
+  return std::string(call) + " #" + std::to_string(number) + " on " + std::to_string(fd) + ": " +
+         FaultKernel::text_of(call, error);
 }
 
 // -- what is to go wrong

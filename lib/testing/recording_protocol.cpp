@@ -51,6 +51,9 @@ bool ConnectionRecord::record_eof() {
 
 void ConnectionRecord::record_lost(std::error_code error) {
   const auto scope = checker_.connection_lost(error);
+  if (aborted_well_ && error) {
+    checker_.violation("connection_lost was given '" + error.message() + "' after abort");
+  }
   error_ = error;
   events_.push_back("lost:" + (error ? error.message() : std::string("ok")));
   if (on_lost) on_lost(error);
@@ -58,12 +61,18 @@ void ConnectionRecord::record_lost(std::error_code error) {
 
 void ConnectionRecord::record_pause() {
   const auto scope = checker_.pause_writing();
+  if (transport_->get_write_buffer_size() <= transport_->get_write_buffer_limits().high) {
+    checker_.violation("pause_writing was called at or below the high-water mark");
+  }
   events_.emplace_back("pause");
   if (on_pause) on_pause();
 }
 
 void ConnectionRecord::record_resume() {
   const auto scope = checker_.resume_writing();
+  if (transport_->get_write_buffer_size() > transport_->get_write_buffer_limits().low) {
+    checker_.violation("resume_writing was called above the low-water mark");
+  }
   events_.emplace_back("resume");
   if (on_resume) on_resume();
 }
@@ -100,6 +109,7 @@ void ConnectionRecord::close() {
 
 void ConnectionRecord::abort() {
   const auto scope = checker_.abort();
+  aborted_well_ = !lost() && !transport_->error();
   transport_->abort();
 }
 

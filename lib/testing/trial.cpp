@@ -18,8 +18,11 @@ using Kind = Disturbance::Kind;
 namespace {
 
 constexpr std::size_t kComplaintsKept = 20;
+/// Of one descriptor in a turn.
 constexpr unsigned kMostReads = 16;
 constexpr std::uint64_t kMostCallbacks = 61;
+/// At one moment, if something comes now and then.
+constexpr std::uint64_t kTurnsWithTraffic = 1'000'000;
 
 SimOptions changed(SimOptions options, std::uint64_t seed, const std::vector<Disturbance>& all) {
   options.seed = seed;
@@ -51,8 +54,12 @@ Trial::Trial(std::uint64_t seed, std::vector<Disturbance> disturbances, TrialOpt
       [this](EventLoop&, const ExceptionContext& context) { report(context.to_string()); });
   disturber_ = std::make_unique<Disturber>(*this, std::move(disturbances));
   faults_->set_observer([this](std::string_view call, int fd, const IoResult& result) {
+    log(call, fd, result);
     disturber_->count_calls();
     count_read(call, fd, result);
+    if (call == "listen" && result.ok() && server_.port() == 0) {
+      faults_->inner().local_address(fd, server_);
+    }
     if (observer_) observer_(call, fd, result);
   });
 }
@@ -78,16 +85,28 @@ void Trial::breach(std::string what) {
   if (complaints_.size() < kComplaintsKept) complaints_.push_back(std::move(what));
 }
 
+/// Each call, of which descriptor, and what came of it.
+void Trial::log(std::string_view call, int fd, const IoResult& result) {
+  const auto mix = [this](std::uint64_t value) {
+    log_hash_ = (log_hash_ ^ value) * 0x9e3779b97f4a7c15;
+    log_hash_ ^= log_hash_ >> 32;
+  };
+  mix(call.size() << 8 | static_cast<unsigned char>(call.front()));
+  mix(static_cast<std::uint64_t>(fd) << 32 | static_cast<std::uint32_t>(result.error));
+  mix(static_cast<std::uint64_t>(result.value));
+}
+
 // -- nobody takes more than its share of a turn
 
 void Trial::count_read(std::string_view call, int fd, const IoResult& result) {
-  if (call != "recv" || !result.ok() || !simulated()) return;
+  if (!result.ok() || !simulated()) return;
+  if (call != "recv" && call != "read" && call != "recvmmsg") return;
   const auto same = [fd](const auto& each) { return each.first == fd; };
   const auto place = std::find_if(reads_.begin(), reads_.end(), same);
   if (place == reads_.end()) {
     reads_.emplace_back(fd, 1);
   } else if (++place->second == kMostReads + 1) {
-    breach("a connection took more than its share of a turn");
+    breach(std::string(call) + " took more than its share of a turn");
   }
 }
 
@@ -172,7 +191,9 @@ std::string Trial::still_open() const {
 bool Trial::run_simulated(Function<bool()>& condition, TimePoint limit, bool complain_if_late) {
   bool met = false;
   TimePoint moment = sim_->now();
-  std::uint64_t turns = 0;
+  std::uint64_t arrived = 0;
+  std::uint64_t turns = 0;  // in which nothing came
+  std::uint64_t all_turns = 0;
   const auto over = std::make_shared<bool>(false);  // the kernel may keep what it is to do longer
   bool late = false;
   struct Ending {
@@ -187,10 +208,13 @@ bool Trial::run_simulated(Function<bool()>& condition, TimePoint limit, bool com
     check_turn();
     if (met || late || stuck_) return;
     if ((met = condition())) return loop_->stop();
-    if (std::exchange(moment, sim_->now()) != sim_->now()) turns = 0;
-    if (++turns < options_.turns_at_once) return;
+    if (std::exchange(moment, sim_->now()) != sim_->now()) turns = all_turns = 0;
+    // What comes in many pieces is worth a turn each.
+    const std::uint64_t deliveries = sim_->network().stats().deliveries;
+    if (std::exchange(arrived, deliveries) != deliveries) turns = 0;
+    if (++turns < options_.turns_at_once && ++all_turns < kTurnsWithTraffic) return;
     stuck_ = true;
-    breach("it spins: " + std::to_string(turns) + " turns at one moment");
+    breach("it spins: " + std::to_string(std::max(turns, all_turns)) + " turns at one moment");
     loop_->stop();
   });
   sim_->at(limit, [this, over, &late] {
@@ -230,8 +254,7 @@ bool Trial::run_real(Function<bool()>& condition, TimePoint limit, bool complain
 std::vector<std::string> Trial::end() {
   if (!stuck_ && !all_lost()) breach("a connection was not lost");
   if (!stuck_ && !leaves_open_ && !loop_->is_closed()) check_idle();
-  log_hash_ = faults_->calls() * 0x9e3779b97f4a7c15 ^
-              static_cast<std::uint64_t>(faults_->now().time_since_epoch().count());
+  log_hash_ ^= static_cast<std::uint64_t>(faults_->now().time_since_epoch().count());
   loop_->close();
   for (const auto& [owner, record] : records_) {
     if (record->error()) check_error(*record);
@@ -257,6 +280,8 @@ void Trial::check_error(const ConnectionRecord& record) {
     breach("connection_lost says '" + lost.message() + "', the transport '" + told.message() + "'");
   } else if (*told.operation == '\0') {
     breach("nobody says what failed: " + told.message());
+  } else if (told.address.empty() && record.transport()->peername().is_ip()) {
+    breach("nobody says whose connection failed: " + told.message());
   }
 }
 
@@ -280,6 +305,7 @@ void Trial::check_loop(const char* how) {
   nothing(stats.operations, "operations", how);
   nothing(stats.tasks, "tasks", how);
   nothing(stats.jobs, "jobs", how);
+  nothing(stats.timers, "timers", how);
 }
 
 /// Closing the loop ends whatever there is: so it is now that one sees what would have stayed.
@@ -297,7 +323,6 @@ void Trial::check_nothing_left() {
   constexpr const char* kHow = "left";
   check_loop(kHow);
   nothing(loop_->stats().ready, "callbacks", kHow);
-  nothing(loop_->stats().timers, "timers", kHow);
   if (!sim_) return;
   const SimStats sim = sim_->stats();
   nothing(sim.open_sockets, "sockets", kHow);

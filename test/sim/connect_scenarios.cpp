@@ -2,10 +2,8 @@
 #include "stage.h"
 
 #include <ferry/error.h>
-#include <ferry/resolver.h>
 
 #include <chrono>
-#include <memory>
 #include <vector>
 
 namespace ferry::test {
@@ -100,21 +98,6 @@ void unanswered(Stage& stage) {
   stage.finish();
 }
 
-/// One that knows one name.
-class Names final : public Resolver {
- public:
-  explicit Names(std::vector<Address> all) : all_(std::move(all)) {}
-  Future<std::vector<Address>> resolve(EventLoop& loop, const ResolveQuery&) override {
-    const auto future = loop.create_future<std::vector<Address>>();
-    loop.call_later(delay, [future, all = all_] { future.try_set_result(all); });
-    return future;
-  }
-  Duration delay{};
-
- private:
-  std::vector<Address> all_;
-};
-
 /// A name with several addresses, of which one answers: the others cost time at most.
 void several_addresses(Stage& stage) {
   Seed& lot = stage.lot();
@@ -123,17 +106,16 @@ void several_addresses(Stage& stage) {
   short_talk(stage);
   if (!stage.serve()) return;
   const std::uint16_t port = stage.server()->port();
-  std::vector<Address> all = {*Address::ip("127.0.0.1", port)};
+  const Address here = *Address::ip("127.0.0.1", 0);
+  std::vector<Address> all = {here};
   const auto add = [&](const char* host) {
     const auto place = all.begin() + static_cast<std::ptrdiff_t>(lot.below(all.size() + 1));
-    all.insert(place, *Address::ip(host, port));
+    all.insert(place, *Address::ip(host, 0));
   };
   for (const char* other : {"::1", "192.0.2.1", "2001:db8::1", "127.0.0.9"}) {
     if (lot.permille(500)) add(other);
   }
-  const auto names = std::make_shared<Names>(all);
-  names->delay = std::chrono::milliseconds(lot.below(50));
-  stage.loop().set_resolver(names);
+  trial.sim().add_host("some.name", all, std::chrono::milliseconds(lot.below(50)));
   ConnectOptions options;
   options.happy_eyeballs_delay = std::chrono::milliseconds(lot.between(1, 400));
   // What connect of the carrier would set for itself.
@@ -150,12 +132,11 @@ void several_addresses(Stage& stage) {
     if (connecting.front().cancel()) trial.reached("happy eyeballs are cancelled");
   }
   for (const auto& each : connecting) {
-    if (trial.done(each) && all.size() > 1 && !(all.front() == *Address::ip("127.0.0.1", port))) {
+    if (trial.done(each) && all.size() > 1 && !(all.front() == here)) {
       trial.reached("not the first address answers");
     }
   }
   stage.finish();
-  stage.loop().set_resolver(nullptr);
 }
 
 /// Attempts that are given up at any moment, from the first system call to connection_made.

@@ -216,15 +216,13 @@ void add_staged(std::vector<testing::Scenario>& all, const std::string& name,
                 std::span<const Carrier> carriers, void (*play)(Stage&),
                 testing::Troubles troubles) {
   for (const Carrier carrier : carriers) {
-    // Byte by byte, and without latency, each byte takes a turn.
     all.push_back({.name = name + "-" + to_string(carrier),
                    .play =
                        [play, carrier](Trial& trial) {
                          Stage stage(trial, carrier);
                          play(stage);
                        },
-                   .troubles = troubles,
-                   .options = {.turns_at_once = 400'000}});
+                   .troubles = troubles});
   }
 }
 

@@ -284,7 +284,6 @@ void add_stream_flow_scenarios(std::vector<testing::Scenario>& all) {
   add(all, "stream-limited-reads", kTwo, limited_reads);
   add(all, "stream-cancelled-drains", kTwo, cancelled_drains);
   add(all, "stream-start-tls", kPlain, upgrades);
-  let_pieces_be_many(all);
 }
 
 }  // namespace ferry::test

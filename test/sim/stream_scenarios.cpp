@@ -281,7 +281,6 @@ void add_stream_scenarios(std::vector<testing::Scenario>& all) {
   add(all, "stream-half-close", kPlain, half_close);
   add(all, "stream-short-answers", kThree, short_answers);
   add(all, "stream-limit-overruns", kThree, limit_overruns);
-  let_pieces_be_many(all);
 }
 
 }  // namespace ferry::test

@@ -245,7 +245,6 @@ void throwing_handlers(Trial& trial, Carrier carrier) {
 void add_stream_server_scenarios(std::vector<testing::Scenario>& all) {
   add(all, "stream-server-close", kThree, server_close);
   add(all, "stream-throwing-handlers", kTwo, throwing_handlers);
-  let_pieces_be_many(all);
 }
 
 }  // namespace ferry::test

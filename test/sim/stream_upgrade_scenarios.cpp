@@ -75,7 +75,6 @@ void upgrades(Trial& trial, Carrier carrier) {
 
 void add_stream_upgrade_scenarios(std::vector<testing::Scenario>& all) {
   add(all, "stream-start-tls", kPlain, upgrades);
-  let_pieces_be_many(all);
 }
 
 }  // namespace ferry::test

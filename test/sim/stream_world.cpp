@@ -110,12 +110,6 @@ void play_out(Trial& trial, Coro<> work) {
   });
 }
 
-void let_pieces_be_many(std::vector<testing::Scenario>& all) {
-  for (testing::Scenario& each : all) {
-    if (each.name.starts_with("stream-")) each.options.turns_at_once = 400'000;
-  }
-}
-
 Coro<> leave(ScenePtr scene, Stream stream) {
   stream.writer.close();
   co_await wait_for(stream.writer.wait_closed(), scene->patience());

@@ -96,9 +96,6 @@ Coro<bool> reporting(testing::Trial* trial, Coro<> work);
 Coro<> must(testing::Trial* trial, std::string what, Coro<> work);
 /// Runs `work` as a task until nothing is left of it: no task, no transport.
 void play_out(testing::Trial& trial, Coro<> work);
-/// For the scenarios of streams in `all`: what is sent together may arrive byte by byte, at one
-/// moment, and that is no loop that spins.
-void let_pieces_be_many(std::vector<testing::Scenario>& all);
 /// Closes the stream and waits for its end.
 Coro<> leave(ScenePtr scene, Stream stream);
 

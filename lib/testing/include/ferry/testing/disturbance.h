@@ -28,9 +28,10 @@ struct Disturbance {
     small_pipes,   ///< A connection holds `count` bytes each way.
     slow_turns,    ///< Each turn of the loop takes `lasts`.
     short_counts,  ///< `count` of a thousand calls move less than they could.
-    stall,         ///< Nothing arrives for `lasts`.
+    stall,         ///< Nothing arrives for `lasts`, or nothing that goes `way`: as if the one end
+                   ///< did not read.
     // -- harmful: somebody may be told of an error
-    partition,    ///< Nothing gets through for `lasts`; `one_way`: towards the server.
+    partition,    ///< Nothing gets through for `lasts`, or nothing goes `way`.
     cut,          ///< Every connection there is gets a RST.
     cut_after,    ///< Each connection gets a RST once it has carried `count` bytes.
     error,        ///< `call` fails with `error`, `count` times.
@@ -45,7 +46,8 @@ struct Disturbance {
   Duration lasts{};
   std::size_t count = 0;
   SimLink link{};
-  bool one_way = false;
+  enum class Way : std::uint8_t { both, to_server, from_server };
+  Way way = Way::both;
   std::string_view call{};  ///< A literal, as FaultKernel knows it.
   int error = 0;
   bool later = false;  ///< Of "connect": it begins well, and fails then.

@@ -109,6 +109,8 @@ class FaultKernel final : public ForwardingKernel {
   /// What a system call may fail with for no fault of the program's, and without any harm done:
   /// the most likely first. From its manual page.
   static std::span<const int> errors_of(std::string_view call);
+  /// What an error of that call means; of 0 a short count.
+  static std::string text_of(std::string_view call, int error);
 
   // -- Kernel: what can fail
   FdWatchPtr watch(int fd, FdWatch::Listener& listener, std::error_code& error) override;

@@ -31,8 +31,9 @@ struct TrialOptions {
   bool lenient = false;
   /// Puts another kernel between the loop and the one that it would have.
   std::unique_ptr<Kernel> (*wrap)(std::unique_ptr<Kernel>) = nullptr;
-  /// More turns of the loop than this while the clock stands still are a loop that spins.
-  std::uint64_t turns_at_once = 50'000;
+  /// More turns of the loop than this while the clock stands still and nothing arrives are a loop
+  /// that spins.
+  std::uint64_t turns_at_once = 20'000;
 };
 
 /// One run of a program in a world of its own, where some things are out of the ordinary
@@ -71,7 +72,8 @@ class Trial {
   /// out of callbacks, closes the loop. From now on this world is not calm.
   void disturb() noexcept { disturbed_ = true; }
   bool disturbed() const noexcept { return disturbed_; }
-  /// Where the program's server is: "towards the server" is towards there.
+  /// Where the program's server is: "towards the server" is towards there. Unless set it is the
+  /// first socket that listens.
   void set_server(const Address& address) { server_ = address; }
 
   // -- running the loop
@@ -126,6 +128,7 @@ class Trial {
  private:
   class Disturber;
   void breach(std::string what);
+  void log(std::string_view call, int fd, const IoResult& result);
   void count_read(std::string_view call, int fd, const IoResult& result);
   void check_turn();
   void check_error(const ConnectionRecord& record);

@@ -29,21 +29,22 @@ class RudeTransport final : public Transport {
   bool is_reading() const noexcept override { return true; }
   void set_write_buffer_limits(std::optional<std::size_t>, std::optional<std::size_t>) override {}
   WriteLimits get_write_buffer_limits() const noexcept override { return {}; }
-  std::size_t get_write_buffer_size() const noexcept override { return 0; }
+  std::size_t get_write_buffer_size() const noexcept override { return buffered; }
   void set_write_hard_limit(std::size_t) override {}
   void set_protocol(std::shared_ptr<Protocol> next) override { protocol = std::move(next); }
   std::shared_ptr<Protocol> get_protocol() const override { return protocol; }
   const Address& sockname() const noexcept override { return address_; }
   const Address& peername() const noexcept override { return address_; }
   int native_handle() const noexcept override { return -1; }
-  const Error& error() const noexcept override { return error_; }
+  const Error& error() const noexcept override { return failed; }
 
   std::shared_ptr<Protocol> protocol;
+  std::size_t buffered = 0;
+  Error failed;
 
  private:
   EventLoop* loop_;
   Address address_;
-  Error error_;
 };
 
 class Recording : public ::testing::Test {
@@ -65,8 +66,10 @@ TEST_F(Recording, EverythingIsWrittenDown) {
   EXPECT_EQ(p->transport(), transport_);
   p->data_received("abc");
   p->data_received("de");
+  transport_->buffered = 64 * 1024 + 1;
   p->pause_writing();
   EXPECT_TRUE(p->writing_paused());
+  transport_->buffered = 16 * 1024;
   p->resume_writing();
   p->data_received("f");
   EXPECT_FALSE(p->eof_received());
@@ -121,7 +124,9 @@ TEST_F(Recording, ExceptionOutOfAHookLeavesTheCallbackInOrder) {
 
 TEST_F(Recording, CallsThroughTheRecordAreGuarded) {
   const auto p = connect(std::make_shared<RecordingProtocol>());
+  transport_->buffered = 100'000;
   p->write("x");
+  transport_->buffered = 0;
   EXPECT_EQ(p->violations(), Events{});
   p->write_eof();
   p->pause_reading();
@@ -132,6 +137,30 @@ TEST_F(Recording, CallsThroughTheRecordAreGuarded) {
                                      "data_received was called inside pause_reading",
                                      "data_received was called inside resume_reading",
                                      "connection_lost was called inside close"}));
+}
+
+TEST_F(Recording, FlowControlComesAtTheMarks) {
+  const auto p = connect(std::make_shared<RecordingProtocol>());
+  transport_->buffered = 64 * 1024;
+  p->pause_writing();
+  transport_->buffered = 16 * 1024 + 1;
+  p->resume_writing();
+  EXPECT_EQ(p->violations(), (Events{"pause_writing was called at or below the high-water mark",
+                                     "resume_writing was called above the low-water mark"}));
+}
+
+TEST_F(Recording, AnErrorAfterAbortIsOneOnlyIfItCameBefore) {
+  const std::error_code reset = std::make_error_code(std::errc::connection_reset);
+  const auto well = connect(std::make_shared<RecordingProtocol>());
+  well->abort();
+  well->connection_lost(reset);
+  EXPECT_EQ(well->violations(),
+            (Events{"connection_lost was given '" + reset.message() + "' after abort"}));
+  const auto failed = connect(std::make_shared<RecordingProtocol>());
+  transport_->failed.code = reset;
+  failed->abort();
+  failed->connection_lost(reset);
+  EXPECT_EQ(failed->violations(), Events{});
 }
 
 TEST_F(Recording, BufferedProtocolLendsItsBuffer) {

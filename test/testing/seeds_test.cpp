@@ -15,6 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using Kind = Disturbance::Kind;
+using Way = Disturbance::Way;
 
 struct Pair {
   std::shared_ptr<Server> server;
@@ -153,7 +154,21 @@ TEST(Trial, WhatSpinsIsStopped) {
               Spin::once(&trial.loop());
               trial.run_until([] { return false; });
             }),
-            "it spins: 50000 turns at one moment");
+            "it spins: 20000 turns at one moment");
+}
+
+// What is sent byte by byte, and not delayed, takes a turn for each.
+TEST(Trial, ToReceiveManyPiecesIsNotToSpin) {
+  Scenario scenario{.name = "pieces", .play = [](Trial& trial) {
+                      const Pair pair = connected(trial, [](RecordingProtocol& self, Trial&) {
+                        self.on_data = [&self](BytesView data) { self.write(data); };
+                      });
+                      pair.client->write(std::string(30'000, 'x'));
+                      trial.run_until([&] { return pair.client->bytes() == 30'000; });
+                      take_down(trial, pair);
+                    }};
+  const Disturbance bytes{.kind = Kind::link, .link = {.pieces = SimLink::Pieces::single}};
+  EXPECT_EQ(play_in(scenario, 1, {bytes}).complaints, std::vector<std::string>());
 }
 
 TEST(Trial, WhatNeverEndsIsStopped) {
@@ -353,6 +368,10 @@ TEST(Disturbances, EachTakesPlace) {
   EXPECT_EQ(outcome({.kind = Kind::short_counts, .count = 500}), "answered at once");
   EXPECT_EQ(outcome({.kind = Kind::stall, .after = 1, .lasts = 500ms}), "answered later");
   EXPECT_EQ(outcome({.kind = Kind::partition, .after = 1, .lasts = 20s}), "answered late");
+  EXPECT_EQ(outcome({.kind = Kind::stall, .after = 1, .lasts = 2s, .way = Way::to_server}),
+            "answered late");
+  EXPECT_EQ(outcome({.kind = Kind::partition, .after = 1, .lasts = 2s, .way = Way::from_server}),
+            "answered late");
   EXPECT_EQ(outcome({.kind = Kind::cut_after, .count = 50}), "lost at once");
   EXPECT_EQ(outcome({.kind = Kind::error, .count = 9, .call = "socket", .error = EMFILE}),
             "not connected at once");

@@ -140,7 +140,8 @@ void StreamTransport::discard_input() {
   unpoison(buffer);
   for (int i = 0; i < 16; ++i) {
     const IoResult r = kernel.recv(fd_, buffer);
-    if (!r.ok() || r.value == 0) break;
+    // After an error there may be more: of a want of memory, say.
+    if (r.would_block() || (r.ok() && r.value == 0)) break;
   }
   poison(buffer);
 }

@@ -34,7 +34,7 @@ using ferry::test::Progress;
 using ferry::testing::Scenario;
 
 constexpr const char kUsage[] =
-    "usage: sim [--seeds N] [--first N] [--seed N] [--scenario NAME] [--without N,N...]\n"
+    "usage: sim [--seeds N] [--first N] [--seed N] [--scenario NAME,NAME...] [--without N,N...]\n"
     "           [--jobs N] [--until-failure] [--failures N] [--rare] [--once] [--no-shrink]\n"
     "           [--real] [--torture] [--call N,WAY] [--starve] [--allocation N] [--storm PERMILLE] "
     "[--seconds N] [--list] "
@@ -49,6 +49,14 @@ struct Arguments {
   bool times = false;
   bool tap = false;  // the Test Anything Protocol: a line for each scenario and each state
 };
+
+std::vector<std::string> names(const std::string& text) {
+  std::vector<std::string> all;
+  for (std::size_t at = 0; at < text.size(); at += all.back().size() + 1) {
+    all.push_back(text.substr(at, text.find(',', at) - at));
+  }
+  return all;
+}
 
 std::vector<std::size_t> numbers(const std::string& text) {
   std::vector<std::size_t> all;
@@ -78,7 +86,7 @@ Arguments parse(const std::vector<std::string>& words) {
       job.first = number();
       job.seeds = 1;
     } else if (word == "--scenario") {
-      job.only = value();
+      job.only = names(value());
     } else if (word == "--without") {
       job.without = numbers(value());
     } else if (word == "--jobs") {
@@ -285,6 +293,7 @@ std::size_t report_tap(const Arguments& arguments, const std::vector<Worker>& wo
   for (std::size_t i = 0; i < all.size(); ++i) {
     const auto runs = sum(workers, [i](Progress& each) { return each.runs[i].load(); });
     const bool skipped = runs == 0 && result.failed[i].empty();
+    if (skipped && !arguments.job.only.empty()) continue;  // it was not asked for
     line(result.failed[i].empty(),
          all[i].name + (skipped ? " # SKIP no seed" : ": " + std::to_string(runs) + " seeds"));
     if (!result.failed[i].empty()) std::printf("%s\n", result.failed[i].c_str());
@@ -318,8 +327,12 @@ int sim(Arguments arguments) {
     for (const Scenario& each : all) std::printf("%s\n", each.name.c_str());
     return 0;
   }
-  ferry::test::scenario_of(arguments.job, all, 0);  // throws if there is no such
-  if (arguments.job.once_each()) arguments.job.seeds = arguments.job.only.empty() ? all.size() : 1;
+  const std::size_t scenarios =
+      arguments.job.only.empty() ? all.size() : arguments.job.only.size();
+  for (std::size_t i = 0; i < scenarios; ++i) {
+    ferry::test::scenario_of(arguments.job, all, i);  // throws if there is no such
+  }
+  if (arguments.job.once_each()) arguments.job.seeds = scenarios;
   const auto count = std::min<std::uint64_t>(arguments.jobs, arguments.job.seeds);
   std::vector<Worker> workers;
   for (std::uint64_t i = 0; i < count; ++i) workers.emplace_back(arguments.job, i, count);
@@ -344,7 +357,7 @@ int sim(Arguments arguments) {
   std::printf(
       "%llu seeds of %zu scenarios%s in %.1f s, %.3f ms of processor time a run; "
       "%zu failed, %zu states too seldom\n",
-      static_cast<unsigned long long>(result.done), arguments.job.only.empty() ? all.size() : 1,
+      static_cast<unsigned long long>(result.done), scenarios,
       twice ? ", each twice," : "", seconds,
       static_cast<double>(cpu) / 1e6 /
           static_cast<double>(std::max<std::uint64_t>(result.done, 1) * (twice ? 2 : 1)),

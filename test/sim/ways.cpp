@@ -3,6 +3,7 @@
 #include "counted_kernel.h"
 #include "counting_new.h"
 #include "openssl_memory.h"
+#include "world.h"
 
 #include <cstdint>
 
@@ -40,6 +41,34 @@ bool leaks(Run run) {
   return true;
 }
 
+/// For what has been played once, with `blocks` of memory before.
+template <class Run>
+void look_for_leaks(SeedOutcome& outcome, std::ptrdiff_t blocks, Run run) {
+  const std::ptrdiff_t results = outcome.states.empty() ? 0 : 1;
+  if (!outcome.complaints.empty() || live_blocks() <= blocks + results) return;
+  if (leaks(run)) outcome.complaints.emplace_back("each run leaves memory behind");
+}
+
+template <class Run>
+SeedOutcome run_simulated(Run run) {
+  const std::ptrdiff_t blocks = live_blocks();
+  SeedOutcome outcome = run();
+  look_for_leaks(outcome, blocks, run);
+  return outcome;
+}
+
+/// What the process keeps is there the second time.
+template <class Run>
+SeedOutcome run_for_real(Run run) {
+  const std::size_t before = open_descriptors();
+  SeedOutcome outcome = run();
+  const std::size_t first = open_descriptors();
+  if (!outcome.complaints.empty() || first <= before) return outcome;
+  outcome = run();
+  if (open_descriptors() > first) outcome.complaints.emplace_back("each run leaves descriptors");
+  return outcome;
+}
+
 /// Plays it twice. The second time, when the process has filled its pools, it must go the same way,
 /// and give back what it took.
 SeedOutcome play_and_look(Scenario& scenario, std::uint64_t seed,
@@ -52,23 +81,21 @@ SeedOutcome play_and_look(Scenario& scenario, std::uint64_t seed,
   reset_peak_bytes();
   SeedOutcome second = run();
   const std::ptrdiff_t peak = peak_bytes() - bytes;
-  const std::ptrdiff_t results = second.states.empty() ? 0 : 1;
-  const bool more = live_blocks() > blocks + results;
   if (!second.complaints.empty()) return second;
   if (second.log_hash != first.log_hash) {
     second.complaints.emplace_back("the same seed went another way the second time");
   } else if (peak > kMostMemory) {
     second.complaints.push_back("it held " + std::to_string(peak) + " bytes");
-  } else if (more && leaks(run)) {
-    second.complaints.emplace_back("each run leaves memory behind");
   }
+  look_for_leaks(second, blocks, run);
   return second;
 }
 
 void play_in_storm(Scenario& scenario, const Job& job, std::uint64_t seed, Turn& turn) {
   turn.failure.disturbances = {{.kind = Disturbance::Kind::errors, .count = job.storm},
                                {.kind = Disturbance::Kind::short_counts, .count = 300}};
-  turn.outcome = testing::play_in(scenario, seed, turn.failure.disturbances);
+  const auto run = [&] { return testing::play_in(scenario, seed, turn.failure.disturbances); };
+  turn.outcome = job.real ? run_for_real(run) : run();
 }
 
 /// Until the first failure among all ways in which single calls can fail.
@@ -79,14 +106,7 @@ void torture(Scenario& scenario, const Job& job, Progress& progress, Turn& turn)
     progress.way = way;
     const Disturbance one{.kind = Disturbance::Kind::call, .after = call, .count = way};
     const auto run = [&] { return testing::play_in(scenario, job.first, {one}); };
-    turn.outcome = run();
-    const std::ptrdiff_t blocks = live_blocks();
-    if (turn.outcome.complaints.empty() && !job.real) {
-      static_cast<void>(run());
-      if (live_blocks() > blocks && leaks(run)) {
-        turn.outcome.complaints.emplace_back("each run leaves memory behind");
-      }
-    }
+    turn.outcome = job.real ? run_for_real(run) : run_simulated(run);
     if (turn.outcome.complaints.empty()) return false;
     turn.failure.disturbances = {one};
     turn.failure.how += " --call " + std::to_string(call) + "," + std::to_string(way);
@@ -120,15 +140,8 @@ void starve(Scenario& scenario, const Job& job, Progress& progress, Turn& turn) 
       fail_no_allocation();
       return outcome;
     };
-    turn.outcome = run();
+    turn.outcome = run_simulated(run);
     const bool reached = allocation_failed();
-    const std::ptrdiff_t blocks = live_blocks();
-    if (turn.outcome.complaints.empty()) {
-      static_cast<void>(run());
-      if (live_blocks() > blocks && leaks(run)) {
-        turn.outcome.complaints.emplace_back("each run leaves memory behind");
-      }
-    }
     if (!turn.outcome.complaints.empty()) {
       turn.outcome.complaints.push_back("there was no memory at" + failed_allocation_stack());
       turn.failure.how += " --allocation " + std::to_string(number);

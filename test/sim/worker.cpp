@@ -54,10 +54,12 @@ void Progress::fail(std::uint64_t at, const std::string& what) {
 }
 
 std::size_t scenario_of(const Job& job, const std::vector<Scenario>& all, std::uint64_t index) {
-  if (job.only.empty()) return static_cast<std::size_t>((job.first + index) % all.size());
+  const std::uint64_t number = job.first + index;
+  if (job.only.empty()) return static_cast<std::size_t>(number % all.size());
+  const std::string& name = job.only[static_cast<std::size_t>(number % job.only.size())];
   const auto place = std::find_if(all.begin(), all.end(),
-                                  [&job](const Scenario& each) { return each.name == job.only; });
-  if (place == all.end()) throw std::invalid_argument("no scenario is called '" + job.only + "'");
+                                  [&name](const Scenario& each) { return each.name == name; });
+  if (place == all.end()) throw std::invalid_argument("no scenario is called '" + name + "'");
   return static_cast<std::size_t>(place - all.begin());
 }
 

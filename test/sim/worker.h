@@ -20,7 +20,7 @@ namespace ferry::test {
 struct Job {
   std::uint64_t seeds = 1000;
   std::uint64_t first = 1;
-  std::string only{};  ///< A scenario's name; empty: all, in turn.
+  std::vector<std::string> only{};  ///< Scenarios' names, in turn; empty: all.
   std::vector<std::size_t> without{};
   bool twice = true;
   bool shrink = true;

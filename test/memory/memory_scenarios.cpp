@@ -113,7 +113,7 @@ void callbacks(Trial& trial) {
 
 void signals(Trial& trial) {
   EventLoop& loop = trial.loop();
-  auto& kernel = dynamic_cast<testing::SimKernel&>(trial.faults().inner());
+  testing::SimKernel& kernel = trial.sim();
   int got = 0;
   loop.add_signal_handler(SIGUSR1, [&got] { ++got; });
   const struct Removing {

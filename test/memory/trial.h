@@ -4,8 +4,8 @@
 #include "world.h"
 
 #include <ferry/connect.h>
-#include <ferry/testing/fault_kernel.h>
 #include <ferry/testing/recording_protocol.h>
+#include <ferry/testing/sim_kernel.h>
 
 #include <functional>
 #include <memory>
@@ -24,26 +24,22 @@ struct Scenario {
   void (*play)(Trial&);
 };
 std::span<const Scenario> scenarios();
-/// More of them, for allocations that fail; the simulation's only.
+/// More of them, the simulation's only.
 std::span<const Scenario> memory_scenarios();
 
-/// One run of a scenario on a kernel whose calls may be made to fail, and what was wrong with it.
-/// Whatever fails: every callback keeps the contract, what does not arrive whole is reported
-/// somewhere, nothing is left behind, and it comes to an end.
-///
-/// Allocations may fail, too (see counting_new.h): all count but those of this class, of its
-/// protocols, and in the simulation those of the kernel.
+/// One run of a scenario while allocations fail (see counting_new.h): all count but those of this
+/// class, of its protocols, and in the simulation those of the kernel. Whatever fails: every callback
+/// keeps the contract, what does not arrive whole is reported somewhere, nothing is left behind, and
+/// it comes to an end.
 class Trial {
  public:
-  enum class Kernels { faulty, plain };
-  /// `plain`: no call is made to fail, and nothing stands between the loop and the kernel that
-  /// ships.
-  explicit Trial(World world, Kernels kernels = Kernels::faulty);
+  explicit Trial(World world);
   ~Trial();
 
   EventLoop& loop() { return *loop_; }
-  testing::FaultKernel& faults() { return *faults_; }
   bool simulated() const { return sim_ != nullptr; }
+  /// Only if `simulated`.
+  testing::SimKernel& sim() { return *sim_; }
 
   /// Runs until that holds. Long before this gives up (an hour in the simulation, ten seconds else)
   /// a scenario must have ended, by its own limits if need be.
@@ -86,9 +82,7 @@ class Trial {
 
  private:
   std::unique_ptr<EventLoop> loop_;
-  std::unique_ptr<testing::FaultKernel> no_faults_;
-  testing::FaultKernel* faults_ = nullptr;  // the loop owns both, or no_faults_
-  testing::SimKernel* sim_ = nullptr;
+  testing::SimKernel* sim_ = nullptr;  // the loop's, if it has one
   std::vector<std::shared_ptr<testing::RecordingProtocol>> protocols_;
   std::vector<std::string> complaints_;
   std::size_t reports_ = 0;

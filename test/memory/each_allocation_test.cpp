@@ -25,7 +25,7 @@ Outcome run(const Scenario& scenario, World world, std::optional<std::size_t> fa
   std::vector<std::string> complaints;
   if (failing) fail_allocation(*failing, times);
   try {
-    Trial trial(world, world == World::sim ? Trial::Kernels::faulty : Trial::Kernels::plain);
+    Trial trial(world);
     trial.play(scenario);
     complaints = trial.end();
   } catch (const std::bad_alloc&) {
@@ -48,7 +48,7 @@ std::optional<std::size_t> only() {
   return number;
 }
 
-class AllocationTorture : public ::testing::TestWithParam<Scenario> {
+class WithoutMemory : public ::testing::TestWithParam<Scenario> {
  protected:
   /// Plays the scenario with each allocation failing, `times` in a row.
   void play_all(std::size_t times, World world = World::sim) {
@@ -78,11 +78,11 @@ class AllocationTorture : public ::testing::TestWithParam<Scenario> {
   }
 };
 
-TEST_P(AllocationTorture, EachAllocationFailsOnce) {
+TEST_P(WithoutMemory, EachAllocationFailsOnce) {
   play_all(1);
 }
 
-TEST_P(AllocationTorture, SeveralInARowFail) {
+TEST_P(WithoutMemory, SeveralInARowFail) {
   for (const std::size_t times : std::vector<std::size_t>{2, 3, 4, 6, 10, 20, 50}) {
     SCOPED_TRACE(times);
     play_all(times);
@@ -90,21 +90,21 @@ TEST_P(AllocationTorture, SeveralInARowFail) {
   }
 }
 
-class AsioAllocationTorture : public AllocationTorture {};
+class WithoutMemoryReal : public WithoutMemory {};
 
-TEST_P(AsioAllocationTorture, EachAllocationFailsOnce) {
+TEST_P(WithoutMemoryReal, EachAllocationFailsOnce) {
   play_all(1, World::asio);
 }
 
-INSTANTIATE_TEST_SUITE_P(, AsioAllocationTorture,
+INSTANTIATE_TEST_SUITE_P(, WithoutMemoryReal,
                          ::testing::ValuesIn(scenarios().begin(), scenarios().end()),
                          [](const auto& of) { return std::string(of.param.name); });
 
-INSTANTIATE_TEST_SUITE_P(OfMemory, AllocationTorture,
+INSTANTIATE_TEST_SUITE_P(OfMemory, WithoutMemory,
                          ::testing::ValuesIn(memory_scenarios().begin(), memory_scenarios().end()),
                          [](const auto& of) { return std::string(of.param.name); });
 
-INSTANTIATE_TEST_SUITE_P(, AllocationTorture,
+INSTANTIATE_TEST_SUITE_P(, WithoutMemory,
                          ::testing::ValuesIn(scenarios().begin(), scenarios().end()),
                          [](const auto& of) { return std::string(of.param.name); });
 

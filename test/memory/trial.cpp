@@ -3,6 +3,8 @@
 #include "counted_kernel.h"
 #include "counted_transport.h"
 
+#include <ferry/testing/seed.h>
+
 #include <algorithm>
 #include <chrono>
 #include <map>
@@ -55,28 +57,18 @@ const std::string& question(std::size_t size) {
   return found != all.end() ? found->second : all.emplace(size, pattern(size)).first->second;
 }
 
-Trial::Trial(World world, Kernels kernels)
+Trial::Trial(World world)
     : descriptors_before_(exempt([] { return open_descriptors(); })) {
   const AllocationsExempt guard;
   std::unique_ptr<Kernel> kernel =
       world == World::sim ? make_kernel(world) : counted([&] { return make_kernel(world); });
   sim_ = dynamic_cast<testing::SimKernel*>(kernel.get());
-  if (kernels == Kernels::faulty) {
-    auto faulty = std::make_unique<testing::FaultKernel>(std::move(kernel));
-    faults_ = faulty.get();
-    kernel = std::move(faulty);
-  } else {
-    no_faults_ = std::make_unique<testing::FaultKernel>(testing::make_sim_kernel());
-    faults_ = no_faults_.get();
-  }
   if (sim_) kernel = make_counted_kernel(std::move(kernel));
   loop_ = counted([&] { return std::make_unique<EventLoop>(std::move(kernel)); });
   loop_->set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
     const AllocationsExempt inner_guard;
     report(context.to_string());
-    if (faults_->injected().empty() && !allocation_failed()) {
-      complain("without a fault: " + context.to_string());
-    }
+    if (!allocation_failed()) complain("there was memory, and yet: " + context.to_string());
   });
 }
 
@@ -103,7 +95,7 @@ void Trial::report(std::string_view of) {
 }
 
 bool Trial::told() const {
-  return reports_ > 0 || !faults_->injected().empty() ||
+  return reports_ > 0 ||
          std::any_of(protocols_.begin(), protocols_.end(),
                      [](const auto& each) { return static_cast<bool>(each->error()); });
 }

@@ -251,7 +251,7 @@ def async_wait():
     yield
     # Whatever waits for descriptors. In the simulation nothing does.
     names = [name for name in build.all_tests()
-             if name not in ("base", "task_core", "task_refused", "sim", "mutants", "torture",
+             if name not in ("base", "task_core", "task_refused", "sim", "mutants", "memory",
                              "lifetime", "tls")]
     build.compile(build.needed_by(*names))
     yield
@@ -276,9 +276,8 @@ def clang():
                             *PRECOMPILED], CLANG)
     build.configure()
     yield
-    # Not the parity with asyncio: what it calls, the suites of coroutines call. Nor sim, for the time
-    # it takes: the torture plays on the same simulation.
-    names = [name for name in build.all_tests() if name not in ("parity", "sim", "mutants")]
+    # Not the parity with asyncio: what it calls, the suites of coroutines call.
+    names = [name for name in build.all_tests() if name not in ("parity", "mutants")]
     build.compile(sorted({*build.targets_below("lib/", "examples/"), *build.needed_by(*names)}))
     yield
     yield build.test(names, patience=4, environment={

@@ -172,9 +172,9 @@ FaultKernel::Verdict FaultKernel::judge(std::string_view call, int fd, std::size
   // The errors are looked up only where they are asked for: this is done for each call.
   const std::uint64_t number = calls_++;
   if (doomed_ == number) {
-    const std::span<const int> errors = errors_of(call);
-    variants_ = errors.size();
-    if (!errors.empty()) return note(call, fd, {.error = errors[variant_ % errors.size()]});
+    const std::vector<Verdict> all = ways(call, fd, units);
+    variants_ = all.size();
+    if (!all.empty()) return note(call, fd, all[variant_ % all.size()]);
   }
   for (Rule& rule : rules_) {
     const Fault& fault = rule.fault;
@@ -204,6 +204,20 @@ FaultKernel::Verdict FaultKernel::judge(std::string_view call, int fd, std::size
     }
   }
   return {};
+}
+
+/// All that may come of a call, but that it does what it should.
+std::vector<FaultKernel::Verdict> FaultKernel::ways(std::string_view call, int fd,
+                                                    std::size_t units) const {
+  std::vector<Verdict> all;
+  const std::span<const int> errors = errors_of(call);
+  for (const int error : errors) all.push_back({.error = error});
+  for (const int error : errors) {
+    if (from_network(call, error)) all.push_back({.error = error, .later = true});
+  }
+  if (units > 1) all.push_back({.most = 1});
+  if (may_block(call) && watched(fd)) all.push_back({.error = EAGAIN});
+  return all;
 }
 
 FaultKernel::Verdict FaultKernel::note(std::string_view call, int fd, Verdict verdict) {

@@ -140,9 +140,27 @@ TEST_F(FaultKernelTest, EachWayInWhichACallCanFailIsReached) {
     kernel_->fail_call(kernel_->calls(), variant);
     std::byte one[1];
     seen.insert(kernel_->recv(b_, one).error);
-    EXPECT_EQ(kernel_->variants(), errors.size());
+    EXPECT_EQ(kernel_->variants(), errors.size());  // of a single byte no part can be moved
   }
   EXPECT_EQ(seen, std::set<int>(errors.begin(), errors.end()));
+}
+
+TEST_F(FaultKernelTest, ACallMayMoveOneByteOrBeToldLater) {
+  struct Nobody final : FdWatch::Listener {
+    void on_readable(FdWatch::ReadEvent) override {}
+    void on_writable() override {}
+  } nobody;
+  std::error_code error;
+  const FdWatchPtr watch = kernel_->watch(a_, nobody, error);
+  const std::size_t errors = FaultKernel::errors_of("send").size();
+  kernel_->fail_call(kernel_->calls(), errors);
+  EXPECT_EQ(kernel_->send(a_, "hello").count(), 1u);
+  EXPECT_EQ(kernel_->variants(), errors + 2);
+  kernel_->fail_call(kernel_->calls(), errors + 1);
+  EXPECT_TRUE(kernel_->send(a_, "hello").would_block());
+  EXPECT_EQ(recv(), "h");
+  ASSERT_EQ(kernel_->injected().size(), 2u);
+  EXPECT_EQ(kernel_->injected()[0].error, 0);
 }
 
 TEST_F(FaultKernelTest, AStormIsTheSameForTheSameSeed) {

@@ -88,8 +88,9 @@ class FaultKernel final : public ForwardingKernel {
 
   /// Throws std::invalid_argument for a call that never asks: one that `errors_of` does not know.
   FaultGuard inject(Fault fault);
-  /// The call of that number, counted from 0 as `calls` does, fails with the `variant`-th of the
-  /// errors that it can fail with (modulo their number).
+  /// The call of that number, counted from 0 as `calls` does, goes wrong in the `variant`-th of its
+  /// ways (modulo their number): each of its errors, at once or, of a connect, later; one byte
+  /// moved instead of many; "not now".
   void fail_call(std::uint64_t number, std::size_t variant = 0);
   void storm(FaultStorm storm);
   /// No more faults of any kind.
@@ -163,6 +164,7 @@ class FaultKernel final : public ForwardingKernel {
 
   /// Every call that can fail asks here first. `units`: what it would move; 0 if it moves nothing.
   Verdict judge(std::string_view call, int fd, std::size_t units = 0);
+  std::vector<Verdict> ways(std::string_view call, int fd, std::size_t units) const;
   Verdict note(std::string_view call, int fd, Verdict verdict);
   template <class Call>
   IoResult plain(std::string_view name, int fd, Call call);

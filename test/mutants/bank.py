@@ -157,14 +157,14 @@ plant(
     "Netty #6173, and Asio (#1561), which does not ask for EPOLLRDHUP: a FIN in the same edge as "
     "data went unnoticed",
     "lib/net/stream_read.cpp",
-    "read_ready(event.drain || ends_.short_reads);",
+    "read_ready(event.drain || ends_.short_reads || eof_refused_);",
     "static_cast<void>(event), read_ready(ends_.short_reads);")
 
 plant(
     "rdhup_drops_unread_data",
     "Netty #3709, #4317: EPOLLRDHUP was taken for the end while bytes lay unread before it",
     "lib/net/stream_read.cpp",
-    "read_ready(event.drain || ends_.short_reads);",
+    "read_ready(event.drain || ends_.short_reads || eof_refused_);",
     "event.drain ? on_eof() : read_ready(ends_.short_reads);")
 
 plant(

@@ -280,7 +280,8 @@ void Trial::check_error(const ConnectionRecord& record) {
     breach("connection_lost says '" + lost.message() + "', the transport '" + told.message() + "'");
   } else if (*told.operation == '\0') {
     breach("nobody says what failed: " + told.message());
-  } else if (told.address.empty() && record.transport()->peername().is_ip()) {
+  } else if (told.address.empty() && record.transport()->peername().is_ip() &&
+             told.code != std::errc::not_enough_memory) {  // not even for that
     breach("nobody says whose connection failed: " + told.message());
   }
 }

@@ -61,8 +61,9 @@ void ConnectionRecord::record_lost(std::error_code error) {
 
 void ConnectionRecord::record_pause() {
   const auto scope = checker_.pause_writing();
-  if (transport_->get_write_buffer_size() <= transport_->get_write_buffer_limits().high) {
-    checker_.violation("pause_writing was called at or below the high-water mark");
+  if (transport_->get_write_buffer_size() <
+      transport_->get_write_buffer_limits().high) {  // TLS: at it
+    checker_.violation("pause_writing was called below the high-water mark");
   }
   events_.emplace_back("pause");
   if (on_pause) on_pause();

@@ -57,8 +57,7 @@ const std::string& question(std::size_t size) {
   return found != all.end() ? found->second : all.emplace(size, pattern(size)).first->second;
 }
 
-Trial::Trial(World world)
-    : descriptors_before_(exempt([] { return open_descriptors(); })) {
+Trial::Trial(World world) : descriptors_before_(exempt([] { return open_descriptors(); })) {
   const AllocationsExempt guard;
   std::unique_ptr<Kernel> kernel =
       world == World::sim ? make_kernel(world) : counted([&] { return make_kernel(world); });
@@ -95,9 +94,9 @@ void Trial::report(std::string_view of) {
 }
 
 bool Trial::told() const {
-  return reports_ > 0 ||
-         std::any_of(protocols_.begin(), protocols_.end(),
-                     [](const auto& each) { return static_cast<bool>(each->error()); });
+  return reports_ > 0 || std::any_of(protocols_.begin(), protocols_.end(), [](const auto& each) {
+           return static_cast<bool>(each->error());
+         });
 }
 
 void Trial::complain(std::string what) {

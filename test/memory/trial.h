@@ -28,9 +28,9 @@ std::span<const Scenario> scenarios();
 std::span<const Scenario> memory_scenarios();
 
 /// One run of a scenario while allocations fail (see counting_new.h): all count but those of this
-/// class, of its protocols, and in the simulation those of the kernel. Whatever fails: every callback
-/// keeps the contract, what does not arrive whole is reported somewhere, nothing is left behind, and
-/// it comes to an end.
+/// class, of its protocols, and in the simulation those of the kernel. Whatever fails: every
+/// callback keeps the contract, what does not arrive whole is reported somewhere, nothing is left
+/// behind, and it comes to an end.
 class Trial {
  public:
   explicit Trial(World world);

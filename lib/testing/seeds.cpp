@@ -77,7 +77,7 @@ SeedFailure shrink(Scenario& scenario, std::uint64_t seed, std::vector<std::stri
   return failure;
 }
 
-SeedReport run_seeds(Scenario scenario, SeedOptions options) {
+SeedReport run_seeds(Scenario& scenario, SeedOptions options) {
   SeedReport report;
   for (; report.seeds < options.count && report.ok(); ++report.seeds) {
     const std::uint64_t seed = options.first + report.seeds;

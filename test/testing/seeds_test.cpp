@@ -108,6 +108,43 @@ TEST(Seeds, AFailureIsFoundShrunkAndReplayed) {
       std::string::npos);
 }
 
+/// A seed with two disturbances at least, the last of which `naive` does not bear alone.
+std::uint64_t seed_with_a_needless_disturbance(Scenario& scenario) {
+  for (std::uint64_t seed = 1; seed < 10'000; ++seed) {
+    const std::size_t count = disturbances_of(scenario, seed).size();
+    if (count == 2 && !play_seed(scenario, seed, {0}).complaints.empty() &&
+        play_seed(scenario, seed, {0, 1}).complaints.empty()) {
+      return seed;
+    }
+  }
+  return 0;
+}
+
+TEST(Seeds, ASeedIsPlayedWithoutTheDisturbancesInBraces) {
+  Scenario scenario{.name = "naive", .play = naive};
+  const std::uint64_t seed = seed_with_a_needless_disturbance(scenario);
+  ASSERT_NE(seed, 0u);
+  // As it is printed, and as it stands in the README.
+  EXPECT_EQ(play_seed(scenario, seed, {0}).complaints.front(), "not a message");
+  EXPECT_EQ(play_seed(scenario, seed, {0, 1}).complaints, std::vector<std::string>());
+  // The same as a vector says.
+  const std::vector<std::size_t> first = {0};
+  EXPECT_EQ(play_seed(scenario, seed, {0}).log_hash, play_seed(scenario, seed, first).log_hash);
+  EXPECT_EQ(play_seed(scenario, seed, {}).log_hash, play_seed(scenario, seed).log_hash);
+}
+
+TEST(Seeds, AScenarioWithANameIsRunAndCanBeUsedAgain) {
+  int runs = 0;
+  Scenario scenario{.name = "named", .play = [&runs](Trial&) { ++runs; }};
+  EXPECT_TRUE(run_seeds(scenario, {.count = 3}).ok());
+  EXPECT_EQ(runs, 6);
+  EXPECT_EQ(scenario.name, "named");
+  EXPECT_TRUE(play_seed(scenario, 1).complaints.empty());
+  EXPECT_EQ(run_seeds(scenario).seeds, 1000u);
+  EXPECT_EQ(run_seeds({.name = "nameless", .play = [](Trial&) {}}, {.count = 2}).seeds, 2u);
+  EXPECT_EQ(run_seeds(std::move(scenario), {.count = 2}).seeds, 2u);
+}
+
 TEST(Seeds, TheSameSeedGoesTheSameWay) {
   Scenario scenario{.name = "good", .play = good};
   std::set<std::uint64_t> hashes;

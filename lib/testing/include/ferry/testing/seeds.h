@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <span>
@@ -25,9 +26,10 @@ struct Scenario {
   TrialOptions options{};
 };
 
-/// What came of one seed.
-struct SeedOutcome {
-  std::vector<std::string> complaints{};
+/// What came of one seed. A world that failed throws nothing: look at `complaints`, or nothing has
+/// been tested.
+struct [[nodiscard]] SeedOutcome {
+  std::vector<std::string> complaints{};  ///< What was wrong, in sentences; empty: nothing.
   std::uint64_t log_hash = 0;
   std::vector<const char*> states{};  ///< Trial::reached
   std::uint64_t calls = 0;            ///< FaultKernel::calls
@@ -60,7 +62,8 @@ struct SeedOptions {
   bool shrink = true;
 };
 
-struct SeedReport {
+/// What came of many: look at `ok`.
+struct [[nodiscard]] SeedReport {
   std::uint64_t seeds = 0;  ///< That ran, up to the first failure.
   std::optional<SeedFailure> failure{};
   /// In how many seeds each state was reached.
@@ -74,9 +77,15 @@ std::vector<Disturbance> disturbances_of(const Scenario& scenario, std::uint64_t
 /// Runs the scenario in the world of that seed with these disturbances. An exception out of `play`
 /// is a complaint.
 SeedOutcome play_in(Scenario& scenario, std::uint64_t seed, std::vector<Disturbance> disturbances);
-/// The same with those that were drawn, without those of these numbers.
+/// The same with those that were drawn, without those of these numbers:
+///
+///     EXPECT_EQ(play_seed(scenario, 31, {1, 2}).complaints, std::vector<std::string>());
 SeedOutcome play_seed(Scenario& scenario, std::uint64_t seed,
                       std::span<const std::size_t> without = {});
+inline SeedOutcome play_seed(Scenario& scenario, std::uint64_t seed,
+                             std::initializer_list<std::size_t> without) {
+  return play_seed(scenario, seed, std::span(without.begin(), without.size()));
+}
 /// The same twice: that the two differ is a complaint.
 SeedOutcome play_seed_twice(Scenario& scenario, std::uint64_t seed,
                             std::span<const std::size_t> without = {});
@@ -92,6 +101,9 @@ SeedFailure shrink(Scenario& scenario, std::uint64_t seed, std::vector<std::stri
 ///
 /// A failure names what replays it: `run_seeds(scenario, {.first = 17, .count = 1})`, or
 /// `play_seed`.
-SeedReport run_seeds(Scenario scenario, SeedOptions options = {});
+SeedReport run_seeds(Scenario& scenario, SeedOptions options = {});
+inline SeedReport run_seeds(Scenario&& scenario, SeedOptions options = {}) {
+  return run_seeds(scenario, options);
+}
 
 }  // namespace ferry::testing

@@ -216,7 +216,7 @@ class Worker {
       failure.how +=
           " --call " + std::to_string(progress_->call) + "," + std::to_string(progress_->way);
     }
-    return failure.to_string();
+    return failure.to_string(failure.arguments());
   }
   std::uint64_t failed_index() const { return next_ - stride_; }
   std::size_t failed_scenario(const std::vector<Scenario>& all) const {

@@ -43,6 +43,10 @@ std::size_t number_of(const std::vector<const char*>& states, const char* state)
   return static_cast<std::size_t>(place - states.begin());
 }
 
+std::string told(const testing::SeedFailure& failure) {
+  return failure.to_string(failure.arguments());
+}
+
 }  // namespace
 
 void Progress::fail(std::uint64_t at, const std::string& what) {
@@ -84,9 +88,16 @@ void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& p
     ++progress.done;
     if (turn.outcome.complaints.empty()) continue;
     // First as it is: to make it simpler may take too long.
-    progress.fail(index, turn.failure.to_string());
+    progress.fail(index, told(turn.failure));
     simplify(scenario, job, turn.failure);
-    return progress.fail(index, turn.failure.to_string());
+    if (turn.failure.without != job.without) {
+      // What it complains of now may be something else.
+      Job simple = job;
+      simple.without = turn.failure.without;
+      Turn again = play(scenario, simple, job.first + index, progress);
+      if (!again.failure.complaints.empty()) turn.failure = std::move(again.failure);
+    }
+    return progress.fail(index, told(turn.failure));
   }
 }
 

@@ -1,13 +1,20 @@
-#include <ferry/testing/seeds.h>
+#include "meeting.h"
 
-#include <ferry/connect.h>
-#include <ferry/server.h>
+#include <ferry/testing/seeds.h>
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
 #include <set>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace ferry::testing {
 
@@ -17,67 +24,6 @@ using namespace std::chrono_literals;
 using Kind = Disturbance::Kind;
 using Way = Disturbance::Way;
 
-struct Pair {
-  std::shared_ptr<Server> server;
-  std::shared_ptr<RecordingProtocol> client;
-};
-
-/// A server whose protocols `prepare` sets up, and a client.
-Pair connected(Trial& trial, void (*prepare)(RecordingProtocol&, Trial&)) {
-  Pair made;
-  ListenOptions options;
-  options.hosts = {"127.0.0.1"};
-  const auto starting = create_server(
-      trial.loop(),
-      [&trial, prepare] {
-        auto protocol = trial.protocol();
-        prepare(*protocol, trial);
-        return protocol;
-      },
-      std::move(options));
-  if (!trial.done(starting)) return made;
-  made.server = starting.result();
-  ConnectOptions there;
-  there.host = "127.0.0.1";
-  there.port = made.server->port();
-  const auto connecting = create_connection(
-      trial.loop(), [&] { return made.client = trial.protocol(); }, std::move(there));
-  if (!trial.done(connecting)) made.client = nullptr;
-  return made;
-}
-
-void take_down(Trial& trial, const Pair& pair) {
-  if (pair.client && !pair.client->lost()) pair.client->close();
-  if (pair.server) {
-    pair.server->close();
-    trial.done(pair.server->drain(1s));
-  }
-  trial.run_until([&trial] { return trial.all_lost(); });
-}
-
-void good(Trial& trial) {
-  const Pair pair = connected(trial, [](RecordingProtocol& self, Trial&) {
-    self.on_data = [&self](BytesView data) { self.write(data); };
-  });
-  if (pair.client && !pair.client->lost()) {
-    pair.client->write(std::string(3000, 'x'));
-    trial.run_until([&] { return pair.client->lost() || pair.client->bytes() == 3000; });
-  }
-  take_down(trial, pair);
-}
-
-/// Takes what arrives at once for a message.
-void naive(Trial& trial) {
-  const Pair pair = connected(trial, [](RecordingProtocol& self, Trial& seen_by) {
-    self.on_data = [&seen_by](BytesView data) {
-      if (data.size() != 3000) seen_by.complain("not a message");
-    };
-  });
-  if (pair.client && !pair.client->lost()) pair.client->write(std::string(3000, 'x'));
-  trial.run_for(1s);
-  take_down(trial, pair);
-}
-
 std::string complaints_of(void (*play)(Trial&), std::uint64_t seed = 1) {
   Scenario scenario{.name = "it", .play = play};
   const SeedOutcome outcome = play_in(scenario, seed, {});
@@ -86,29 +32,7 @@ std::string complaints_of(void (*play)(Trial&), std::uint64_t seed = 1) {
   return all;
 }
 
-}  // namespace
-
-TEST(Seeds, AProgramThatIsRightPassesInAllWorlds) {
-  const SeedReport report = run_seeds({.name = "good", .play = good}, {.count = 500});
-  EXPECT_TRUE(report.ok()) << report.failure->to_string();
-  EXPECT_EQ(report.seeds, 500u);
-}
-
-TEST(Seeds, AFailureIsFoundShrunkAndReplayed) {
-  const SeedReport report = run_seeds({.name = "naive", .play = naive}, {.count = 100});
-  ASSERT_FALSE(report.ok());
-  const SeedFailure& failure = *report.failure;
-  EXPECT_EQ(failure.complaints.front(), "not a message");
-  // One thing is enough, and what is left is it.
-  ASSERT_EQ(failure.disturbances.size(), 1u) << failure.to_string();
-  Scenario again{.name = "naive", .play = naive};
-  EXPECT_EQ(play_seed(again, failure.seed, failure.without).complaints.front(), "not a message");
-  EXPECT_NE(
-      failure.to_string().find("replay: --scenario naive --seed " + std::to_string(failure.seed)),
-      std::string::npos);
-}
-
-/// A seed with two disturbances at least, the last of which `naive` does not bear alone.
+/// A seed with two disturbances, of which the scenario does not bear the second alone.
 std::uint64_t seed_with_a_needless_disturbance(Scenario& scenario) {
   for (std::uint64_t seed = 1; seed < 10'000; ++seed) {
     const std::size_t count = disturbances_of(scenario, seed).size();
@@ -118,6 +42,14 @@ std::uint64_t seed_with_a_needless_disturbance(Scenario& scenario) {
     }
   }
   return 0;
+}
+
+}  // namespace
+
+TEST(Seeds, AProgramThatIsRightPassesInAllWorlds) {
+  const SeedReport report = run_seeds({.name = "good", .play = good}, {.count = 500});
+  EXPECT_TRUE(report.ok()) << report.failure->to_string();
+  EXPECT_EQ(report.seeds, 500u);
 }
 
 TEST(Seeds, ASeedIsPlayedWithoutTheDisturbancesInBraces) {
@@ -197,7 +129,7 @@ TEST(Trial, WhatSpinsIsStopped) {
 // What is sent byte by byte, and not delayed, takes a turn for each.
 TEST(Trial, ToReceiveManyPiecesIsNotToSpin) {
   Scenario scenario{.name = "pieces", .play = [](Trial& trial) {
-                      const Pair pair = connected(trial, [](RecordingProtocol& self, Trial&) {
+                      const Meeting pair = meet(trial, [](RecordingProtocol& self, Trial&) {
                         self.on_data = [&self](BytesView data) { self.write(data); };
                       });
                       pair.client->write(std::string(30'000, 'x'));
@@ -218,7 +150,7 @@ TEST(Trial, WhatNeverEndsIsStopped) {
 
 TEST(Trial, AConnectionThatStaysIsAComplaint) {
   EXPECT_EQ(complaints_of([](Trial& trial) {
-              const Pair pair = connected(trial, [](RecordingProtocol&, Trial&) {});
+              const Meeting pair = meet(trial, [](RecordingProtocol&, Trial&) {});
               pair.server->close();
             }),
             "a connection was not lost; 2 transports stay when all is done; "
@@ -381,7 +313,7 @@ TEST(Disturbances, EachTakesPlace) {
     Scenario scenario{
         .name = "seen", .play = [&seen](Trial& trial) {
           const TimePoint start = trial.loop().time();
-          const Pair pair = connected(trial, [](RecordingProtocol& self, Trial&) {
+          const Meeting pair = meet(trial, [](RecordingProtocol& self, Trial&) {
             self.on_data = [&self](BytesView data) { self.write(data); };
           });
           if (!pair.client) {

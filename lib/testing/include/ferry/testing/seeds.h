@@ -40,17 +40,25 @@ struct [[nodiscard]] SeedOutcome {
 struct SeedFailure {
   std::string scenario{};
   std::uint64_t seed = 0;
-  std::vector<std::string> complaints{};  ///< Of the seed as it was drawn.
+  /// What was wrong in the simplest world that failed: it may be something else than in the world
+  /// that was drawn.
+  std::vector<std::string> complaints{};
   /// Of its disturbances, by number, those without which it fails as well.
   std::vector<std::size_t> without{};
-  std::vector<Disturbance> disturbances{};  ///< The others.
+  /// If storms of errors are among those: the single calls of theirs that it takes, instead.
+  std::vector<Disturbance> instead{};
+  std::vector<Disturbance> disturbances{};  ///< What is left: the others, and `instead`.
   /// More words that a program of its own needs to replay it: " --real".
   std::string how{};
 
-  /// "--scenario echo --seed 17 --without 0,3"
+  /// What a test calls to see it again: "play_seed(scenario, 17, {0, 3})".
   std::string replay() const;
+  /// The same as words for a program that has many scenarios, as ferry's own `sim`:
+  /// "--scenario echo --seed 17 --without 0,3", and `how`.
+  std::string arguments() const;
   /// All of it, in several lines; the last one is the replay.
-  std::string to_string() const;
+  std::string to_string() const { return to_string(replay()); }
+  std::string to_string(const std::string& replay) const;
 };
 
 struct SeedOptions {
@@ -58,7 +66,7 @@ struct SeedOptions {
   std::uint64_t count = 1000;
   /// Run each seed twice, and compare.
   bool twice = true;
-  /// Try which disturbances a failure needs.
+  /// Try which disturbances a failure needs (see `shrink`).
   bool shrink = true;
 };
 
@@ -86,11 +94,16 @@ inline SeedOutcome play_seed(Scenario& scenario, std::uint64_t seed,
                              std::initializer_list<std::size_t> without) {
   return play_seed(scenario, seed, std::span(without.begin(), without.size()));
 }
+/// And with some that were not drawn: SeedFailure::instead.
+SeedOutcome play_seed(Scenario& scenario, std::uint64_t seed,
+                      std::initializer_list<std::size_t> without, std::vector<Disturbance> instead);
 /// The same twice: that the two differ is a complaint.
 SeedOutcome play_seed_twice(Scenario& scenario, std::uint64_t seed,
                             std::span<const std::size_t> without = {});
-/// Which of the disturbances of a seed that fails can be left out, all together. `fails`: whether
-/// it fails as well without those; null: as play_seed_twice says.
+/// Which of the disturbances of a seed that fails can be left out, all together. If a storm of
+/// errors must stay, some of the calls that it made fail take its place, if they are enough.
+/// `fails`: whether it fails as well without those; then storms and the complaints stay as they
+/// are. Null: as play_seed_twice says.
 SeedFailure shrink(Scenario& scenario, std::uint64_t seed, std::vector<std::string> complaints,
                    Function<bool(std::span<const std::size_t> without)> fails = {});
 

@@ -211,6 +211,10 @@ class Worker {
                                         .complaints = {how},
                                         .without = job_.without};
     failure.how = ferry::test::how_to_replay(job_);
+    if (!job_.once_each() && job_.storm == 0) {
+      failure.disturbances =
+          ferry::testing::disturbances_of(all[which], failure.seed, job_.without);
+    }
     if (job_.starve) failure.how += " --allocation " + std::to_string(progress_->call);
     if (job_.torture) {
       failure.how +=

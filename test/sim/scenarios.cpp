@@ -1,5 +1,9 @@
 #include "scenarios.h"
 
+#include <set>
+#include <stdexcept>
+#include <string_view>
+
 namespace ferry::test {
 
 std::vector<testing::Scenario> scenarios() {
@@ -33,6 +37,13 @@ std::vector<testing::Scenario> scenarios() {
   add_job_scenarios(all);
   add_stream_upgrade_scenarios(all);
   add_timeout_scenarios(all);
+  std::set<std::string_view> names;
+  for (const testing::Scenario& each : all) {
+    // Of two with one name only the first could be asked for.
+    if (!names.insert(each.name).second) {
+      throw std::logic_error("two scenarios are called '" + each.name + "'");
+    }
+  }
   return all;
 }
 

@@ -1,4 +1,4 @@
-// Streams that begin in plain and go on in TLS.
+// Streams that begin in plain and go on in TLS, whose first bytes may come with the last plain.
 
 #include "pattern.h"
 #include "scenarios.h"
@@ -74,7 +74,7 @@ void upgrades(Trial& trial, Carrier carrier) {
 }  // namespace
 
 void add_stream_upgrade_scenarios(std::vector<testing::Scenario>& all) {
-  add(all, "stream-start-tls", kPlain, upgrades);
+  add(all, "stream-start-tls-pipelined", kPlain, upgrades);
 }
 
 }  // namespace ferry::test

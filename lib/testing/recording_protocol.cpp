@@ -1,5 +1,7 @@
 #include <ferry/testing/recording_protocol.h>
 
+#include <stdexcept>
+
 namespace ferry::testing {
 
 // -- ConnectionRecord
@@ -78,40 +80,52 @@ void ConnectionRecord::record_resume() {
   if (on_resume) on_resume();
 }
 
+Transport& ConnectionRecord::connected(const char* call) const {
+  if (!transport_) throw std::logic_error(std::string(call) + " before connection_made");
+  return *transport_;
+}
+
 void ConnectionRecord::write(BytesView bytes) {
+  Transport& transport = connected("write");
   const auto scope = checker_.write();
-  transport_->write(bytes);
+  transport.write(bytes);
 }
 
 void ConnectionRecord::writelines(std::span<const BytesView> pieces) {
+  Transport& transport = connected("writelines");
   const auto scope = checker_.write();
-  transport_->writelines(pieces);
+  transport.writelines(pieces);
 }
 
 void ConnectionRecord::write_eof() {
+  Transport& transport = connected("write_eof");
   const auto scope = checker_.call("write_eof");
-  transport_->write_eof();
+  transport.write_eof();
 }
 
 void ConnectionRecord::pause_reading() {
+  Transport& transport = connected("pause_reading");
   const auto scope = checker_.pause_reading();
-  transport_->pause_reading();
+  transport.pause_reading();
 }
 
 void ConnectionRecord::resume_reading() {
+  Transport& transport = connected("resume_reading");
   const auto scope = checker_.resume_reading();
-  transport_->resume_reading();
+  transport.resume_reading();
 }
 
 void ConnectionRecord::close() {
+  Transport& transport = connected("close");
   const auto scope = checker_.close();
-  transport_->close();
+  transport.close();
 }
 
 void ConnectionRecord::abort() {
+  Transport& transport = connected("abort");
   const auto scope = checker_.abort();
-  aborted_well_ = !lost() && !transport_->error();
-  transport_->abort();
+  aborted_well_ = !lost() && !transport.error();
+  transport.abort();
 }
 
 // -- RecordingProtocol

@@ -163,6 +163,23 @@ TEST_F(Recording, AnErrorAfterAbortIsOneOnlyIfItCameBefore) {
   EXPECT_EQ(failed->violations(), Events{});
 }
 
+TEST_F(Recording, BeforeConnectionMadeThereIsNothingToCall) {
+  RecordingProtocol p;
+  const BytesView pieces[] = {"a", "b"};
+  EXPECT_THROW(p.write("a"), std::logic_error);
+  EXPECT_THROW(p.writelines(pieces), std::logic_error);
+  EXPECT_THROW(p.write_eof(), std::logic_error);
+  EXPECT_THROW(p.resume_reading(), std::logic_error);
+  EXPECT_THROW(p.pause_reading(), std::logic_error);
+  EXPECT_THROW(p.close(), std::logic_error);
+  EXPECT_THROW(p.abort(), std::logic_error);
+  // They were not made, so nothing follows from them.
+  EXPECT_FALSE(p.checker().reading_paused());
+  p.connection_made(transport_);
+  p.data_received("a");
+  EXPECT_EQ(p.violations(), Events());
+}
+
 TEST_F(Recording, BufferedProtocolLendsItsBuffer) {
   const auto p = connect(std::make_shared<RecordingBufferedProtocol>(8));
   EXPECT_EQ(p->as_buffered(), p.get());

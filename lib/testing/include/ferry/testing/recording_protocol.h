@@ -56,7 +56,8 @@ class ConnectionRecord {
   const std::vector<std::string>& violations() const noexcept { return checker_.violations(); }
   ContractChecker& checker() noexcept { return checker_; }
 
-  // -- Transport's calls, made under the checker's eyes: use these in tests
+  // -- Transport's calls, made under the checker's eyes: use these in tests. Before connection_made
+  // there is nothing to call: std::logic_error.
   void write(BytesView bytes);
   void writelines(std::span<const BytesView> pieces);
   void write_eof();
@@ -75,6 +76,8 @@ class ConnectionRecord {
   void record_resume();
 
  private:
+  Transport& connected(const char* call) const;
+
   ContractChecker checker_;
   std::vector<std::string> events_;
   std::string data_;

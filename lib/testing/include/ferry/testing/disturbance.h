@@ -22,7 +22,8 @@ struct Troubles {
 /// seed; a failure is made simpler by leaving some of them out.
 struct Disturbance {
   enum class Kind : std::uint8_t {
-    // -- harmless: slower and in smaller pieces, but everything must work
+    // -- harmless: slower and in smaller pieces, but everything must work. Datagrams may be lost,
+    // doubled and late here, too (`link`): who uses them must expect it of any network.
     schedule,      ///< What is ready at the same time is told in an order drawn by lot.
     link,          ///< `link` lies between all sockets.
     small_pipes,   ///< A connection holds `count` bytes each way.

@@ -108,7 +108,9 @@ class FaultKernel final : public ForwardingKernel {
   std::size_t variants() const noexcept { return variants_; }
   const std::vector<InjectedFault>& injected() const noexcept { return injected_; }
   /// What a system call may fail with for no fault of the program's, and without any harm done:
-  /// the most likely first. From its manual page.
+  /// the most likely first. From its manual page, tcp(7), ip(7) and POSIX. Never EINTR: no
+  /// descriptor of a loop blocks, so a signal interrupts none of its calls; and those that move
+  /// bytes are repeated below this interface, if it did.
   static std::span<const int> errors_of(std::string_view call);
   /// What an error of that call means; of 0 a short count.
   static std::string text_of(std::string_view call, int error);

@@ -112,8 +112,8 @@ SeedFailure shrink(Scenario& scenario, std::uint64_t seed, std::vector<std::stri
 ///     SeedReport report = run_seeds({.name = "greeting", .play = greet});
 ///     EXPECT_TRUE(report.ok()) << report.failure->to_string();
 ///
-/// A failure names what replays it: `run_seeds(scenario, {.first = 17, .count = 1})`, or
-/// `play_seed`.
+/// A failure names the call of `play_seed` that replays it; `run_seeds(scenario, {.first = 17,
+/// .count = 1})` shrinks it once more.
 SeedReport run_seeds(Scenario& scenario, SeedOptions options = {});
 inline SeedReport run_seeds(Scenario&& scenario, SeedOptions options = {}) {
   return run_seeds(scenario, options);

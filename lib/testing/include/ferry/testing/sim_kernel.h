@@ -192,7 +192,7 @@ class SimKernel final : public Kernel {
   std::shared_ptr<Resolver> make_resolver() override;
 
  private:
-  /// Every socket call goes through here: the one place to count, and to inject faults.
+  /// Every socket call goes through here, to be counted. To make calls fail is FaultKernel's.
   template <class Body>
   IoResult call(const char* name, int fd, Body body);
   IoResult splice(int from, int to, std::size_t count);

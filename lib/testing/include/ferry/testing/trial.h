@@ -63,7 +63,8 @@ class Trial {
   SimKernel& sim() noexcept { return *sim_; }
   /// For what the program draws by lot: another stream for each name.
   Seed lot(std::string_view name = "app") const noexcept { return Seed(seed_, name); }
-  /// Nothing harmful has happened so far: all must work, and nobody be told of an error.
+  /// Nothing harmful has happened so far: all must work, and nobody be told of an error. That is so
+  /// in every world up to its first harm; and what a link does to datagrams is none.
   bool calm() const noexcept { return !disturbed_ && unharmed(); }
   /// The same, whatever the program itself did (`disturb`). Both must be asked when it matters, not
   /// before: harm may come at any time.

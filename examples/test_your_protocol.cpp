@@ -1,6 +1,7 @@
 // How to test a protocol of your own: a small service, and tests of it that need no network and
 // never wait. lib/testing/README.md says more.
 #include <ferry/net.h>
+#include <ferry/testing/explore.h>
 #include <ferry/testing/memory_pair.h>
 #include <ferry/testing/recording_protocol.h>
 #include <ferry/testing/scripted_peer.h>
@@ -14,6 +15,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -92,14 +94,23 @@ class Adder : public ferry::Protocol {
 
 // ---- the tests
 
+using ferry::testing::explore;
 using ferry::testing::FaultKernel;
 using ferry::testing::for_each_split;
+using ferry::testing::format_choices;
 using ferry::testing::MemoryPair;
+using ferry::testing::parse_choices;
+using ferry::testing::play_seed;
 using ferry::testing::RecordingProtocol;
+using ferry::testing::replay;
 using ferry::testing::run_seeds;
+using ferry::testing::Scenario;
 using ferry::testing::ScriptedPeer;
+using ferry::testing::SimChoices;
+using ferry::testing::SimChooser;
 using ferry::testing::SimKernel;
 using ferry::testing::SimLink;
+using ferry::testing::SimOptions;
 using ferry::testing::Split;
 using ferry::testing::Trial;
 
@@ -171,6 +182,54 @@ TEST(Adder, BearsACutAnywhere) {
   }
 }
 
+// Answers 0, as if there were no choice, until the scene is set.
+class Gate final : public SimChooser {
+ public:
+  explicit Gate(SimChooser& chooser) : chooser_(chooser) {}
+  std::size_t choose(std::size_t count) override { return open ? chooser_.choose(count) : 0; }
+  bool open = false;
+
+ private:
+  SimChooser& chooser_;
+};
+
+// One run: a question comes at the very moment at which the service's patience ends.
+std::string ask_at_the_last_moment(SimChooser& chooser) {
+  Gate gate(chooser);
+  auto simulation = std::make_unique<SimKernel>(SimOptions{.chooser = &gate});
+  SimKernel& kernel = *simulation;
+  ferry::EventLoop loop(std::move(simulation));
+  const auto peer = std::make_shared<RecordingProtocol>();
+  const auto server = loop.run_until_complete(ferry::create_server(
+      loop, [] { return std::make_shared<Adder>(); }, {.hosts = {"127.0.0.1"}}));
+  loop.run_until_complete(ferry::create_connection(loop, [&peer] { return peer; },
+                                                   {.host = "127.0.0.1", .port = server->port()}));
+  kernel.at(loop.time() + Adder::kPatience, [&] { peer->write("add 1\nquit\n"); });
+  kernel.set_stuck([] { return false; });  // when nothing is left to do, the run is over
+  gate.open = true;
+  loop.run_forever();
+  EXPECT_TRUE(peer->lost());
+  EXPECT_TRUE(peer->violations().empty());
+  server->close();
+  return peer->data();
+}
+
+// In every order in which a system may tell of the two.
+TEST(Adder, AnswersOrEndsAtTheLastMoment) {
+  std::set<std::string> answers;
+  const auto result =
+      explore([&answers](SimChooser& chooser) { answers.insert(ask_at_the_last_moment(chooser)); },
+              {.failed = testing::Test::HasFailure});
+  EXPECT_TRUE(result.complete) << format_choices(result.failure.value_or(SimChoices()));
+  EXPECT_EQ(answers, (std::set<std::string>{"", "1\nbye\n"}));
+}
+
+// One of these runs again.
+TEST(Adder, EndsWhenTheTimerIsFirst) {
+  replay(parse_choices("1"),
+         [](SimChooser& chooser) { EXPECT_EQ(ask_at_the_last_moment(chooser), ""); });
+}
+
 // One world: what the server and a client do in it, and what must hold however it goes.
 void add_in_any_world(Trial& trial) {
   const auto listening = ferry::create_server(
@@ -183,8 +242,11 @@ void add_in_any_world(Trial& trial) {
                                                    {.host = "127.0.0.1", .port = server->port()});
   if (trial.done(connecting)) trial.run_until([&client] { return client->lost(); });
   const std::string answer = "2\nbye\n";
-  if (!answer.starts_with(client->data())) trial.complain("wrong: " + client->data());
-  if (trial.calm() && client->data() != answer) trial.complain("short: " + client->data());
+  if (!answer.starts_with(client->data())) {
+    trial.complain("a wrong answer");
+  } else if (trial.calm() && client->data() != answer) {
+    trial.complain("a short answer");
+  }
   server->close();
   trial.done(server->drain(10s));
 }
@@ -193,6 +255,12 @@ void add_in_any_world(Trial& trial) {
 TEST(Server, KeepsItsWordInAnyWorld) {
   const auto report = run_seeds({.name = "adder", .play = add_in_any_world}, {.count = 500});
   EXPECT_TRUE(report.ok()) << report.failure->to_string();
+}
+
+// One of these worlds again, without what does not matter there.
+TEST(Server, KeepsItsWordInAWorldThatWasHard) {
+  Scenario scenario{.name = "adder", .play = add_in_any_world};
+  EXPECT_EQ(play_seed(scenario, 4, {1}).complaints, std::vector<std::string>());
 }
 
 // The whole server, behind a slow network, when the system is out of descriptors for a while.

@@ -63,8 +63,9 @@ void ConnectionRecord::record_lost(std::error_code error) {
 
 void ConnectionRecord::record_pause() {
   const auto scope = checker_.pause_writing();
-  if (transport_->get_write_buffer_size() <
-      transport_->get_write_buffer_limits().high) {  // TLS: at it
+  // TLS pauses at the mark itself.
+  if (transport_ &&
+      transport_->get_write_buffer_size() < transport_->get_write_buffer_limits().high) {
     checker_.violation("pause_writing was called below the high-water mark");
   }
   events_.emplace_back("pause");
@@ -73,7 +74,8 @@ void ConnectionRecord::record_pause() {
 
 void ConnectionRecord::record_resume() {
   const auto scope = checker_.resume_writing();
-  if (transport_->get_write_buffer_size() > transport_->get_write_buffer_limits().low) {
+  if (transport_ &&
+      transport_->get_write_buffer_size() > transport_->get_write_buffer_limits().low) {
     checker_.violation("resume_writing was called above the low-water mark");
   }
   events_.emplace_back("resume");

@@ -1,5 +1,6 @@
 #include "wrap_fixture.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace ferry::test {
@@ -11,11 +12,19 @@ Link WrapTest::open_wrapped(std::shared_ptr<Protocol> protocol, ProtocolWrap wra
   return {wait(std::move(connected)).transport, std::move(sockets.far)};
 }
 
-void WrapTest::repeat(int count, Duration interval, Function<void()> step) {
-  for (int i = 0; i < count; ++i) {
+Duration WrapTest::repeat(int count, Duration interval, Function<void()> step) {
+  return repeat_while([&count] { return count-- > 0; }, interval, std::move(step));
+}
+
+Duration WrapTest::repeat_while(Function<bool()> more, Duration interval, Function<void()> step) {
+  Duration longest = Duration::zero();
+  while (more()) {
+    const TimePoint begin = loop().time();
     step();
     run_for(interval);
+    longest = std::max(longest, loop().time() - begin);
   }
+  return longest;
 }
 
 }  // namespace ferry::test

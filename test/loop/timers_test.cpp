@@ -47,9 +47,9 @@ TEST_P(Timers, NoTimerOfManyShortOnesIsEarly) {
 
 TEST_P(Timers, C0032_TimersFireByDeadlineNotByCall) {
   std::string fired;
-  loop().call_later(30ms, [&] { fired += 'A'; });
-  loop().call_later(10ms, [&] { fired += 'B'; });
-  loop().call_later(20ms, [&] { fired += 'C'; });
+  loop().call_later(100ms, [&] { fired += 'A'; });
+  loop().call_later(1ms, [&] { fired += 'B'; });
+  loop().call_later(50ms, [&] { fired += 'C'; });
   run_until([&] { return fired.size() == 3; });
   EXPECT_EQ(fired, "BCA");
 }

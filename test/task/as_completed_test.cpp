@@ -15,7 +15,7 @@ INSTANTIATE_TEST_SUITE_P(Worlds, Completed, ::testing::ValuesIn(kWorlds), world_
 TEST_P(Completed, C0188_ItGivesTheVeryTasksInTheOrderOfTheirEnds) {
   const auto body = []() -> Coro<> {
     std::vector<Task<int>> tasks;
-    for (const int delay : {20, 0, 10}) {
+    for (const int delay : {100, 0, 50}) {
       tasks.push_back(create_task(value_after(std::chrono::milliseconds(delay), delay)));
     }
     auto completed = as_completed(tasks);
@@ -25,7 +25,7 @@ TEST_P(Completed, C0188_ItGivesTheVeryTasksInTheOrderOfTheirEnds) {
       EXPECT_NE(std::find(tasks.begin(), tasks.end(), *task), tasks.end());
       values.push_back(task->result());
     }
-    EXPECT_EQ(values, (std::vector<int>{0, 10, 20}));
+    EXPECT_EQ(values, (std::vector<int>{0, 50, 100}));
     EXPECT_EQ(completed.left(), 0u);
   };
   run(body());
@@ -68,7 +68,7 @@ TEST_P(Completed, CoroutinesBecomeTasksAndFailuresAreThrown) {
 TEST_P(Completed, C0192_WhoeverAwaitsFirstGetsWhatFinishesFirst) {
   const auto body = [](Log* log) -> Coro<> {
     std::vector<Coro<std::string>> calls;
-    calls.push_back(value_after(2ms, std::string("slow")));
+    calls.push_back(value_after(50ms, std::string("slow")));
     calls.push_back(value_after(1ms, std::string("fast")));
     auto completed = as_completed(std::move(calls));
     Coro<std::string> first = completed.next_result();

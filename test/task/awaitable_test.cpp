@@ -205,13 +205,13 @@ TEST_P(Awaitables, AreTasksOfAGroup) {
 TEST_P(Awaitables, FinishInAnyOrder) {
   const auto body = [](Log* log) -> Coro<> {
     std::vector<SleepFor<int>> sleeps;
-    for (const int delay : {3, 1, 2}) sleeps.push_back(sleep(delay * 2ms, int{delay}));
+    for (const int delay : {100, 1, 50}) sleeps.push_back(sleep(delay * 1ms, int{delay}));
     auto completed = as_completed(std::move(sleeps));
     while (completed.left() > 0) log->push_back(std::to_string(co_await completed.next_result()));
   };
   Log log;
   run(body(&log));
-  EXPECT_EQ(log, (Log{"1", "2", "3"}));
+  EXPECT_EQ(log, (Log{"1", "50", "100"}));
 }
 
 TEST_P(Awaitables, AreCancelledWithTheTaskThatHasThem) {

@@ -27,7 +27,7 @@ Coro<int> noted_failure(Duration delay, std::string what, Log* log) {
 TEST_P(Gather, C0165_ResultsComeInTheOrderOfTheArguments) {
   const auto body = [](Log* log) -> Coro<> {
     const std::tuple<int, int, int> results =
-        co_await gather(noted(8ms, 1, log), noted(0ms, 2, log), noted(4ms, 3, log));
+        co_await gather(noted(100ms, 1, log), noted(0ms, 2, log), noted(50ms, 3, log));
     EXPECT_EQ(results, std::make_tuple(1, 2, 3));
   };
   Log log;

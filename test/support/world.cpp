@@ -148,6 +148,18 @@ void LoopFixture::run_until(Function<bool()> condition, Duration limit) {
   deadline.cancel();
 }
 
+std::vector<std::string> LoopFixture::take_log_about(const std::vector<std::string>& parts) {
+  std::vector<std::string> log = take_log();
+  std::erase_if(log, [&](const std::string& line) {
+    for (const std::string& part : parts) {
+      if (line.find(part) != std::string::npos) return false;
+    }
+    EXPECT_FALSE(simulated()) << "logged as well: " << line;
+    return true;
+  });
+  return log;
+}
+
 void LoopFixture::tick(int turns) {
   for (int turn = 0; turn < turns; ++turn) {
     loop().stop();

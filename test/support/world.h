@@ -46,6 +46,9 @@ class LoopFixture : public ::testing::Test {
   std::vector<ExceptionContext> take_exceptions() { return std::exchange(exceptions_, {}); }
   /// What the loop logged: "warning: ...".
   std::vector<std::string> take_log() { return std::exchange(log_, {}); }
+  /// The lines with any of `parts` in them. In the simulation there must be no others; a real
+  /// process may stand still anywhere, and the loop then logs that something else was slow.
+  std::vector<std::string> take_log_about(const std::vector<std::string>& parts);
   /// This test hands descriptors to the library that are not open.
   void allow_bad_descriptors() noexcept { bad_descriptors_allowed_ = true; }
   /// Closes and destroys the loop now, with the checks.

@@ -8,6 +8,9 @@
 #include <ferry/tls.h>
 #include <ferry/wraps.h>
 
+#include <sys/socket.h>
+
+#include <stdexcept>
 #include <utility>
 
 namespace ferry::test {
@@ -78,11 +81,20 @@ class TcpMaker : public SocketMaker {
   }
 
   Future<Connection<>> connect_to_nobody(EventLoop& loop, ProtocolFactory factory) override {
-    // A port that was free a moment ago.
+    // Bound but not listening: it refuses, and until then nobody else can take its port.
+    Kernel& kernel = loop.kernel();
+    Socket refuses(kernel, kernel.socket(AF_INET, SOCK_STREAM, 0).fd());
+    Address bound;
+    if (!kernel.bind(refuses.get(), Address::loopback(0)).ok() ||
+        !kernel.local_address(refuses.get(), bound).ok()) {
+      throw std::runtime_error("connect_to_nobody: no port");
+    }
     ConnectOptions options;
     options.host = "127.0.0.1";
-    options.port = RawListener(loop.kernel()).address().port();
-    return create_connection(loop, std::move(factory), std::move(options));
+    options.port = bound.port();
+    auto future = create_connection(loop, std::move(factory), std::move(options));
+    future.add_done_callback([held = std::move(refuses)] {});
+    return future;
   }
 };
 

@@ -27,7 +27,9 @@ INSTANTIATE_TEST_SUITE_P(Spreads, GroupLife,
 
 TEST_P(GroupLife, CloseStopsListeningAndKeepsConnections) {
   start_group();
-  const auto server = serve();
+  ListenOptions options;
+  options.port = free_port(loop().kernel());
+  const auto server = serve(options);
   const Address address = server->sockets().front();
   auto peers = dial(*server, 6);
   EXPECT_TRUE(server->is_serving());

@@ -256,7 +256,9 @@ TEST_P(Connect, C0358_NoDelayIsSetOnBothEnds) {
 }
 
 TEST_P(Connect, TypedFactoryGivesATypedConnection) {
-  const auto server = serve(echo_factory());
+  ListenOptions options = on_loopback();
+  options.port = free_port();
+  const auto server = serve(echo_factory(), options);
   Future<Connection<RecordingProtocol>> future = create_connection(
       loop(), [] { return std::make_shared<RecordingProtocol>(); }, to(server->sockets().at(0)));
   const Connection<RecordingProtocol> connection = wait(future);

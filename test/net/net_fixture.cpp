@@ -1,10 +1,8 @@
 #include "net_fixture.h"
 
 #include <netdb.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <stdexcept>
 
 namespace ferry::test {
 namespace {
@@ -86,18 +84,6 @@ std::size_t NetTest::open_sockets() {
 
 ferry::testing::SimKernel* NetTest::sim() {
   return dynamic_cast<ferry::testing::SimKernel*>(&kernel().inner());
-}
-
-// Below the range that connecting sockets get theirs from (ip_local_port_range), or one of another
-// test's thousands might take it before it is used.
-std::uint16_t NetTest::free_port() {
-  static auto next = static_cast<std::uint16_t>(12000 + ::getpid() % 18000);
-  for (int attempt = 0; attempt < 20000; ++attempt) {
-    const std::uint16_t port = next == 32000 ? next = 12000 : next++;
-    const Socket probe(kernel().inner(), kernel().inner().socket(AF_INET, SOCK_STREAM, 0).fd());
-    if (kernel().inner().bind(probe.get(), *Address::ip("0.0.0.0", port)).ok()) return port;
-  }
-  throw std::runtime_error("no port is free");
 }
 
 bool has_ipv6(Kernel& kernel) {

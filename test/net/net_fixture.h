@@ -84,8 +84,7 @@ class NetTest : public StreamFixture, public ::testing::WithParamInterface<World
   std::size_t open_sockets();
   /// Null in the real world.
   ferry::testing::SimKernel* sim();
-  /// The first port that is free on all local addresses.
-  std::uint16_t free_port();
+  std::uint16_t free_port() { return test::free_port(kernel().inner()); }
 };
 
 bool has_ipv6(Kernel& kernel);

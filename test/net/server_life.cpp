@@ -100,7 +100,9 @@ TEST_P(ServerLife, StartServingIsIdempotent) {
 }
 
 TEST_P(ServerLife, C0384_CloseClosesTheSocketsOnceAndLeavesConnections) {
-  const auto server = serve(served_.factory());
+  ListenOptions options = on_loopback();
+  options.port = free_port();
+  const auto server = serve(served_.factory(), options);
   const Address address = server->sockets()[0];
   const Connection<> connection = connect(*server);
   const std::size_t sockets = open_sockets();

@@ -78,9 +78,9 @@ TEST_P(Listen, C0373_AddressInUseFailsAndLeavesNothingOpen) {
 }
 
 TEST_P(Listen, PortOfAServerThatWasClosedCanBeTakenAtOnce) {
-  auto server = serve(echo_factory());
-  ListenOptions again = on_loopback();
-  again.port = server->port();
+  ListenOptions options = on_loopback();
+  options.port = free_port();
+  auto server = serve(echo_factory(), options);
   // Leaves a connection in TIME_WAIT on the server's side.
   RawPeer peer = raw_dial(server->sockets()[0]);
   run_until([&] { return server->connections() == 1; });
@@ -89,8 +89,8 @@ TEST_P(Listen, PortOfAServerThatWasClosedCanBeTakenAtOnce) {
   peer.close();
   server->close();
   wait(server->wait_closed());
-  server = serve(echo_factory(), again);
-  EXPECT_EQ(server->port(), again.port);
+  server = serve(echo_factory(), options);
+  EXPECT_EQ(server->port(), options.port);
 }
 
 TEST_P(Listen, C0374_AddressThatIsNotOursIsSkipped) {

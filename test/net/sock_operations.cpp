@@ -185,13 +185,11 @@ TEST_P(SockOperations, C0596_AfterACancelledAcceptTheNextOneAccepts) {
 }
 
 TEST_P(SockOperations, C0589_ARefusedConnectFailsAndLeavesNothing) {
-  Address gone;
-  {
-    const Socket taken = bound(SOCK_STREAM);
-    gone = name_of(taken);
-  }
+  // Bound but not listening: it refuses, and nobody else can take its port.
+  const Socket refuses = bound(SOCK_STREAM);
   const Socket client = bound(SOCK_STREAM);
-  EXPECT_EQ(error_of(sock_connect(loop(), client.get(), gone)), std::errc::connection_refused);
+  EXPECT_EQ(error_of(sock_connect(loop(), client.get(), name_of(refuses))),
+            std::errc::connection_refused);
   expect_nothing_waits();
 }
 

@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <stdexcept>
 #include <system_error>
 
 namespace ferry::test {
@@ -38,6 +39,18 @@ Address unused_unix_address() {
   static std::atomic<int> next{0};
   return Address::unix_path("@ferry-test-" + std::to_string(::getpid()) + "-" +
                             std::to_string(next++));
+}
+
+// Below the range that connecting sockets get theirs from (ip_local_port_range), or one of another
+// test's thousands might take it before it is used.
+std::uint16_t free_port(Kernel& kernel) {
+  static auto next = static_cast<std::uint16_t>(12000 + ::getpid() % 18000);
+  for (int attempt = 0; attempt < 20000; ++attempt) {
+    const std::uint16_t port = next == 32000 ? next = 12000 : next++;
+    const Socket probe(kernel, kernel.socket(AF_INET, SOCK_STREAM, 0).fd());
+    if (kernel.bind(probe.get(), *Address::ip("0.0.0.0", port)).ok()) return port;
+  }
+  throw std::runtime_error("no port is free");
 }
 
 std::pair<Socket, Socket> stream_pair(Kernel& kernel, int family) {

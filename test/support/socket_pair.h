@@ -3,6 +3,7 @@
 #include <ferry/address.h>
 #include <ferry/kernel.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,9 @@ std::pair<Socket, Socket> stream_pair(Kernel& kernel, int family = AF_INET);
 
 /// A fresh unix socket address that nobody uses: abstract in both worlds.
 Address unused_unix_address();
+
+/// A port that is free on all local addresses of IPv4, and that no socket gets by chance.
+std::uint16_t free_port(Kernel& kernel);
 
 /// The far end of a connection in a test, by plain calls of the kernel: no watch, no waiting. Each
 /// call does what can be done now; call it from LoopTest::run_until's condition to get further.

@@ -157,7 +157,7 @@ TEST_P(ServerLife, C0386_CloseAndLastLossInOneTurnEndTheWait) {
   const Connection<> connection = connect(*server);
   loop().call_soon([&] { server->close(); });
   loop().call_soon([&] { connection.transport->close(); });
-  wait(server->wait_closed(), 1s);
+  wait(server->wait_closed());
 }
 
 TEST_P(ServerLife, C0388_CloseClientsEndsIdleOnesAtOnce) {
@@ -248,10 +248,10 @@ TEST_P(ServerLife, DrainAbortsWhatIsLeftAtTheDeadline) {
   const auto server = serve(served_.factory());
   for (int i = 0; i < 3; ++i) connect(*server);
   const TimePoint begin = loop().time();
-  const auto drained = server->drain(50ms);
+  const auto drained = server->drain(500ms);
   made_.at(1).close();
   EXPECT_EQ(wait(drained), 2u);
-  EXPECT_GE(loop().time() - begin, 50ms);
+  EXPECT_GE(loop().time() - begin, 500ms);
   EXPECT_EQ(server->connections(), 0u);
   run_until([&] { return made_.at(0).lost() && made_.at(2).lost(); });
 }

@@ -396,7 +396,7 @@ TEST_P(Connections, DrainingAServerWaitsForItsHandlers) {
   run(send(stubborn.writer, "x"));
   EXPECT_EQ(run(readexactly(polite.reader, 1)), "x");
   EXPECT_EQ(run(readexactly(stubborn.reader, 1)), "x");
-  const Future<std::size_t> drained = server->drain(200ms);
+  const Future<std::size_t> drained = server->drain(500ms);
   run(close_stream(polite.writer));
   EXPECT_FALSE(drained.done());
   EXPECT_EQ(wait(drained), 1u);

@@ -263,6 +263,7 @@ TEST_F(ProcessStreams, AfterATimeLimitTheChildIsKilledAndHasSaidWhatItSaid) {
   };
   // The shell and what it runs are one process.
   const Process child = shell("echo begun; exec sleep 600");
+  run_until([&] { return child.out().state()->size() == 6; });  // the limit is none on its start
   const auto task = start(body(child));
   finish(task);
   EXPECT_EQ(task.result(), "begun\n");

@@ -126,7 +126,7 @@ void ConnectionRecord::close() {
 void ConnectionRecord::abort() {
   Transport& transport = connected("abort");
   const auto scope = checker_.abort();
-  aborted_well_ = !lost() && !transport.error();
+  if (!lost() && !transport.is_closing() && !transport.error()) aborted_well_ = true;
   transport.abort();
 }
 

@@ -84,7 +84,7 @@ class ConnectionRecord {
   std::size_t bytes_ = 0;
   std::shared_ptr<Transport> transport_;
   std::error_code error_;
-  bool aborted_well_ = false;  // before anything had failed
+  bool aborted_well_ = false;  // nothing had failed, nor was about to
 };
 
 /// A Protocol that writes everything down. Set its flags and hooks, or derive from it and call the

@@ -3,10 +3,10 @@
 #
 # Every scenario of test/sim in the worlds of so many seeds, each twice, and every rare state met;
 # then each allocation that a loop makes in each scenario failing once; then, simulated and on the
-# real kernel, each system call of each scenario failing once in each way; then for a while the same
-# programs on the real kernel where calls fail and fall short at random (FERRY_STORM_SECONDS of each
-# of five strengths, 30 unless told). Ends with exit code 0 if nothing failed. A failure prints the
-# arguments that replay it: build-release/test/sim/sim ARGUMENTS
+# real kernel, each system call of each scenario failing once, the first ones in each of their ways;
+# then for a while the same programs on the real kernel where calls fail and fall short at random
+# (FERRY_STORM_SECONDS of each of five strengths, 30 unless told). Ends with exit code 0 if nothing
+# failed. A failure prints the arguments that replay it: build-release/test/sim/sim ARGUMENTS
 set -eu
 cd "$(dirname "$0")/.."
 sh test/setup.sh test

@@ -74,7 +74,7 @@ void ConnectionRecord::record_pause() {
 
 void ConnectionRecord::record_resume() {
   const auto scope = checker_.resume_writing();
-  if (transport_ &&
+  if (resumes_at_low && transport_ &&
       transport_->get_write_buffer_size() > transport_->get_write_buffer_limits().low) {
     checker_.violation("resume_writing was called above the low-water mark");
   }

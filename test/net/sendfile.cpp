@@ -190,6 +190,7 @@ TEST_P(Sendfile, C0610_ReadingPausesAndIsAsBefore) {
 
 TEST_P(Sendfile, ItComesBehindWhatIsWrittenBeforeAndBeforeWhatIsWrittenAfter) {
   auto probe = recording();
+  probe->resumes_at_low = false;
   Link link = narrow(probe);
   const std::string head = pattern(100'000, 5);
   probe->write(head);
@@ -230,6 +231,7 @@ TEST_P(Sendfile, NothingElseMayBeWrittenMeanwhile) {
 
 TEST_P(Sendfile, AWriterThatIsPausedGoesOnAfterwards) {
   auto probe = recording();
+  probe->resumes_at_low = false;
   Link link = narrow(probe);
   probe->on_resume = [&] { probe->write("resumed"); };  // would be a misuse during it
   std::string head;
@@ -290,6 +292,7 @@ TEST_P(Sendfile, CancellingStopsItAndLeavesTheConnectionOpen) {
 
 TEST_P(Sendfile, ASecondOneRightAfterACancelledOne) {
   auto probe = recording();
+  probe->resumes_at_low = false;
   Link link = narrow(probe);
   const auto first = sendfile(link.transport, file());
   settle();

@@ -26,6 +26,9 @@ class ConnectionRecord {
   bool keep_open_on_eof = false;
   /// False: `data` stays empty and bytes are only counted.
   bool keep_data = true;
+  /// False where resume_writing may come above the low-water mark: from what writes in this
+  /// protocol's place and tells it when that is over, such as sendfile where it reads the file.
+  bool resumes_at_low = true;
   /// Called after recording, if set. An exception out of one leaves the callback. A hook must not
   /// replace itself, but may replace the others.
   Function<void()> on_made;

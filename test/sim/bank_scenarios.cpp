@@ -328,7 +328,7 @@ void late_writes(Trial& trial, Carrier carrier) {
     const auto reader = trial.protocol();
     RecordingProtocol& self = *reader;
     self.keep_data = false;
-    self.on_data = [&all, &self, late = static_cast<Late*>(nullptr)](BytesView data) mutable {
+    self.on_data = [&all, late = static_cast<Late*>(nullptr)](BytesView data) mutable {
       // The first byte says whose it is.
       if (!late) {
         late = all[std::to_integer<std::size_t>(data[0]) % all.size()].get();

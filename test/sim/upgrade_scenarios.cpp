@@ -158,7 +158,7 @@ void upgrade(Stage& stage) {
     connecting.push_back(connect(trial, carrier, *server, [&make] { return make(true); }));
   }
   for (const auto& each : connecting) trial.done(each);
-  trial.run_until([&trial, &all] {
+  trial.run_until([&all] {
     return std::all_of(all.begin(), all.end(), [](const auto& each) {
       return !each->checker.made() || each->checker.lost();
     });

@@ -306,7 +306,8 @@ void silence(Stage& stage) {
       if (callback == std::string_view("connection_lost") &&
           peer.error() == make_error_code(errc::timed_out)) {
         trial.reached("an idle limit is over");
-        if (stage.loop().time() < heard[place].second + limit) {
+        // A real clock goes on between the layer below and this callback.
+        if (trial.simulated() && stage.loop().time() < heard[place].second + limit) {
           trial.complain("an idle limit came early");
         }
       }

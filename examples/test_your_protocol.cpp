@@ -108,6 +108,7 @@ using ferry::testing::Scenario;
 using ferry::testing::ScriptedPeer;
 using ferry::testing::SimChoices;
 using ferry::testing::SimChooser;
+using ferry::testing::SimGate;
 using ferry::testing::SimKernel;
 using ferry::testing::SimLink;
 using ferry::testing::SimOptions;
@@ -182,20 +183,9 @@ TEST(Adder, BearsACutAnywhere) {
   }
 }
 
-// Answers 0, as if there were no choice, until the scene is set.
-class Gate final : public SimChooser {
- public:
-  explicit Gate(SimChooser& chooser) : chooser_(chooser) {}
-  std::size_t choose(std::size_t count) override { return open ? chooser_.choose(count) : 0; }
-  bool open = false;
-
- private:
-  SimChooser& chooser_;
-};
-
 // One run: a question comes at the very moment at which the service's patience ends.
 std::string ask_at_the_last_moment(SimChooser& chooser) {
-  Gate gate(chooser);
+  SimGate gate(chooser);
   auto simulation = std::make_unique<SimKernel>(SimOptions{.chooser = &gate});
   SimKernel& kernel = *simulation;
   ferry::EventLoop loop(std::move(simulation));

@@ -95,14 +95,19 @@ std::vector<Disturbance> left_of(const Scenario& scenario, const SeedFailure& fa
   return left;
 }
 
-/// Whether what is left of it fails, of whatever: then that is what it complains of.
-bool fails_still(Scenario& scenario, bool twice, SeedFailure& failure) {
-  const std::vector<Disturbance> left = left_of(scenario, failure);
-  SeedOutcome outcome =
-      twice ? play_twice_in(scenario, failure.seed, left) : play_in(scenario, failure.seed, left);
+/// Whether that fails, of whatever: then that is what the failure complains of.
+bool fails_so(SeedOutcome outcome, SeedFailure& failure) {
   if (outcome.complaints.empty()) return false;
   failure.complaints = std::move(outcome.complaints);
   return true;
+}
+
+/// The same of what is left of it.
+bool fails_still(Scenario& scenario, bool twice, SeedFailure& failure) {
+  const std::vector<Disturbance> left = left_of(scenario, failure);
+  return fails_so(
+      twice ? play_twice_in(scenario, failure.seed, left) : play_in(scenario, failure.seed, left),
+      failure);
 }
 
 /// Leaves out one after the other, until all that is left is needed.
@@ -158,11 +163,11 @@ bool blame_calls(Scenario& scenario, bool twice, SeedFailure& failure) {
   return found;
 }
 
-/// `fails`, if it is not null, is asked whether it fails.
+/// `own`, if it is not null, plays it.
 SeedFailure simplify(Scenario& scenario, SeedFailure failure, bool twice,
-                     Function<bool(std::span<const std::size_t>)> fails) {
-  if (fails) {
-    leave_out(scenario, failure, [&] { return fails(failure.without); });
+                     Function<SeedOutcome(std::span<const std::size_t>)> own) {
+  if (own) {
+    leave_out(scenario, failure, [&] { return fails_so(own(failure.without), failure); });
   } else {
     const auto still = [&] { return fails_still(scenario, twice, failure); };
     leave_out(scenario, failure, still);
@@ -219,10 +224,10 @@ SeedOutcome play_seed_twice(Scenario& scenario, std::uint64_t seed,
 }
 
 SeedFailure shrink(Scenario& scenario, std::uint64_t seed, std::vector<std::string> complaints,
-                   Function<bool(std::span<const std::size_t> without)> fails) {
+                   Function<SeedOutcome(std::span<const std::size_t> without)> play) {
   return simplify(scenario,
                   {.scenario = scenario.name, .seed = seed, .complaints = std::move(complaints)},
-                  true, std::move(fails));
+                  true, std::move(play));
 }
 
 SeedReport run_seeds(Scenario& scenario, SeedOptions options) {

@@ -177,7 +177,6 @@ bool Trial::run_for(Duration time) {
   return !stuck_;
 }
 
-/// Which connections there are, for the complaint that they do not end.
 std::string Trial::still_open() const {
   std::string text;
   for (const auto& [owner, record] : records_) {

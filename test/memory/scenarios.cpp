@@ -138,14 +138,14 @@ void tls(Trial& trial) {
 
 void unix_socket(Trial& trial) {
   UnixListenOptions listen;
-  listen.path = "@ferry-torture";
+  listen.path = "@ferry-memory";
   const auto starting = create_unix_server(
       trial.loop(), [&trial] { return echo(trial); }, std::move(listen));
   if (!trial.done(starting)) return;
   const Closing closing(starting.result());
   ask(trial, [&] {
     UnixConnectOptions options;
-    options.path = "@ferry-torture";
+    options.path = "@ferry-memory";
     options.timeout = patience(trial);
     return create_unix_connection(
         trial.loop(), [&trial] { return asker(trial); }, std::move(options));

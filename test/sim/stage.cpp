@@ -104,13 +104,13 @@ void Stage::wait(Duration limit) {
     trial_.done(first);
   }
   if (all_lost_within(limit)) return;
-  if (trial_.calm()) trial_.complain("connections come to no end" + open_ones());
+  if (trial_.calm()) trial_.complain("connections come to no end" + trial_.still_open());
   // Nothing may hang for ever because something was wrong for a while; only what the scenario
   // itself did may leave two waiting for each other.
   if (!trial_.disturbed()) {
     trial_.heal();
     if (all_lost_within(10min)) return;
-    trial_.complain("connections come to no end although all is well again" + open_ones());
+    trial_.complain("connections come to no end although all is well again" + trial_.still_open());
   }
   // One more may come about meanwhile.
   trial_.run_until([this] {
@@ -128,16 +128,6 @@ bool Stage::all_lost_within(Duration limit) {
     trial_.run_until([&] { return late || trial_.all_lost(); });
   }
   return trial_.all_lost();
-}
-
-std::string Stage::open_ones() const {
-  std::string text;
-  for (const auto* peers : {&clients_, &servers_}) {
-    for (const auto& each : *peers) {
-      if (!each->lost()) text += "; " + each->summary();
-    }
-  }
-  return text;
 }
 
 void Stage::abort_all() {

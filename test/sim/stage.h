@@ -83,7 +83,6 @@ class Stage {
 
  private:
   bool all_lost_within(Duration limit);
-  std::string open_ones() const;
   void compare_direction(const Peer& from, const Peer& to, const char* what);
 
   testing::Trial& trial_;

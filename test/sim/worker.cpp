@@ -90,13 +90,6 @@ void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& p
     // First as it is: to make it simpler may take too long.
     progress.fail(index, told(turn.failure));
     simplify(scenario, job, turn.failure);
-    if (turn.failure.without != job.without) {
-      // What it complains of now may be something else.
-      Job simple = job;
-      simple.without = turn.failure.without;
-      Turn again = play(scenario, simple, job.first + index, progress);
-      if (!again.failure.complaints.empty()) turn.failure = std::move(again.failure);
-    }
     return progress.fail(index, told(turn.failure));
   }
 }

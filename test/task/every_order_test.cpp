@@ -23,19 +23,9 @@ using testing::explore;
 using testing::ExploreResult;
 using testing::format_choices;
 using testing::SimChooser;
+using testing::SimGate;
 using testing::SimKernel;
 using testing::SimOptions;
-
-/// Answers 0 until the scene is set.
-class Gate final : public SimChooser {
- public:
-  explicit Gate(SimChooser& chooser) : chooser_(chooser) {}
-  std::size_t choose(std::size_t count) override { return open ? chooser_.choose(count) : 0; }
-  bool open = false;
-
- private:
-  SimChooser& chooser_;
-};
 
 /// A loop on which some things happen at one moment, 10 ms from its beginning.
 class Moment {
@@ -74,7 +64,7 @@ class Moment {
     }
   }
 
-  Gate gate_;
+  SimGate gate_;
   SimKernel* kernel_;  // the loop's
   std::unique_ptr<EventLoop> loop_;
   TimePoint then_;

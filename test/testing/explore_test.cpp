@@ -29,6 +29,7 @@ using testing::RecordingProtocol;
 using testing::replay;
 using testing::SimChoices;
 using testing::SimChooser;
+using testing::SimGate;
 using Arm = FdWatch::Arm;
 
 // -- the odometer
@@ -279,21 +280,10 @@ TEST(ExploreLook, OfOneSocketWritableComesBeforeReadable) {
 
 // -- the library
 
-/// Answers 0 until the scene is set.
-class Gate final : public SimChooser {
- public:
-  explicit Gate(SimChooser& chooser) : chooser_(chooser) {}
-  std::size_t choose(std::size_t count) override { return open ? chooser_.choose(count) : 0; }
-  bool open = false;
-
- private:
-  SimChooser& chooser_;
-};
-
 /// An echo server and one client: data, the FIN, a timer that closes and an abort from elsewhere
 /// come in every order, together or in several looks.
 std::string meet(SimChooser& chooser) {
-  Gate gate(chooser);
+  SimGate gate(chooser);
   auto made_kernel = std::make_unique<SimKernel>(SimOptions{.chooser = &gate, .most_looks = 1});
   SimKernel& kernel = *made_kernel;
   EventLoop loop(std::move(made_kernel));
@@ -351,7 +341,7 @@ TEST(ExploreLoop, AnEchoKeepsTheContractInEveryOrderOfDataEndTimerAndAbort) {
 
 /// A connect that is answered, given up at its time limit and cancelled at the same time.
 std::string connect_in_time(SimChooser& chooser) {
-  Gate gate(chooser);
+  SimGate gate(chooser);
   auto made_kernel = std::make_unique<SimKernel>(SimOptions{.chooser = &gate, .most_looks = 1});
   SimKernel& kernel = *made_kernel;
   EventLoop loop(std::move(made_kernel));

@@ -102,10 +102,9 @@ SeedOutcome play_seed_twice(Scenario& scenario, std::uint64_t seed,
                             std::span<const std::size_t> without = {});
 /// Which of the disturbances of a seed that fails can be left out, all together. If a storm of
 /// errors must stay, some of the calls that it made fail take its place, if they are enough.
-/// `fails`: whether it fails as well without those; then storms and the complaints stay as they
-/// are. Null: as play_seed_twice says.
+/// `play`: runs it without those; then storms stay. Null: as play_seed_twice does.
 SeedFailure shrink(Scenario& scenario, std::uint64_t seed, std::vector<std::string> complaints,
-                   Function<bool(std::span<const std::size_t> without)> fails = {});
+                   Function<SeedOutcome(std::span<const std::size_t> without)> play = {});
 
 /// Runs it in the worlds of many seeds, until one fails:
 ///

@@ -16,4 +16,16 @@ class SimChooser {
   ~SimChooser() = default;
 };
 
+/// Holds choices back while a scene is set: answers 0, as if there were none, until it is open.
+class SimGate final : public SimChooser {
+ public:
+  /// `chooser` must outlive it.
+  explicit SimGate(SimChooser& chooser) noexcept : chooser_(chooser) {}
+  std::size_t choose(std::size_t count) override { return open ? chooser_.choose(count) : 0; }
+  bool open = false;
+
+ private:
+  SimChooser& chooser_;
+};
+
 }  // namespace ferry::testing

@@ -104,6 +104,9 @@ class Trial {
   }
   /// All of them that were made have been lost.
   bool all_lost() const noexcept;
+  /// Those that are not, for a complaint: "; still open: made data:3, made"; empty if there is
+  /// none.
+  std::string still_open() const;
   /// Something is wrong with what is tested.
   void complain(std::string what);
   /// Somebody was told of a failure. In a calm world that is wrong.
@@ -133,7 +136,6 @@ class Trial {
   void count_read(std::string_view call, int fd, const IoResult& result);
   void check_turn();
   void check_error(const ConnectionRecord& record);
-  std::string still_open() const;
   bool idle() const;
   void nothing(std::size_t left, const char* what, const char* how);
   void check_loop(const char* how);

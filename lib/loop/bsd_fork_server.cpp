@@ -7,6 +7,7 @@
 #include "child_waiters.h"
 
 #include <ferry/process_pool.h>
+#include <ferry/sanitizers.h>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -288,17 +289,7 @@ int highest_fd() noexcept {
 }
 
 // ThreadSanitizer has one that counts.
-#if defined(__SANITIZE_THREAD__)
-constexpr std::size_t kOwnThreads = 2;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-constexpr std::size_t kOwnThreads = 2;
-#else
-constexpr std::size_t kOwnThreads = 1;
-#endif
-#else
-constexpr std::size_t kOwnThreads = 1;
-#endif
+constexpr std::size_t kOwnThreads = FERRY_THREAD_SANITIZER ? 2 : 1;
 
 }  // namespace
 

@@ -1,16 +1,8 @@
+#include <ferry/sanitizers.h>
 #include <ferry/stream_read.h>
 
 #include <stdexcept>
 #include <utility>
-
-// AddressSanitizer is to see the use of bytes that were given back.
-#if defined(__SANITIZE_ADDRESS__)
-#define FERRY_FRESH_BUFFERS 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define FERRY_FRESH_BUFFERS 1
-#endif
-#endif
 
 namespace ferry {
 
@@ -21,7 +13,7 @@ namespace {
 thread_local Buffer spare;
 
 void give_back(Buffer& buffer) noexcept {
-#ifndef FERRY_FRESH_BUFFERS
+#if !FERRY_ADDRESS_SANITIZER  // which is to see the use of bytes that were given back
   constexpr std::size_t kMostSpare = 1024 * 1024;
   if (buffer.capacity() > spare.capacity() && buffer.capacity() <= kMostSpare) {
     spare = std::move(buffer);

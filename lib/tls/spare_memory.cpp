@@ -1,16 +1,10 @@
 #include "spare_memory.h"
 
+#include <ferry/sanitizers.h>
+
 #include <new>
 #include <utility>
 #include <vector>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define FERRY_FRESH_SCRATCH 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define FERRY_FRESH_SCRATCH 1
-#endif
-#endif
 
 namespace ferry {
 namespace {
@@ -45,7 +39,7 @@ PlainScratch::PlainScratch() {
 }
 
 PlainScratch::~PlainScratch() {
-#ifndef FERRY_FRESH_SCRATCH  // with AddressSanitizer, a view that is kept is found by its first use
+#if !FERRY_ADDRESS_SANITIZER  // which finds the first use of a view that was kept
   if (has_room(spare_scratches)) spare_scratches.push_back(std::move(memory_));
 #endif
 }

@@ -6,6 +6,7 @@
 
 #include <ferry/event.h>
 #include <ferry/queue.h>
+#include <ferry/sanitizers.h>
 
 #include <gtest/gtest.h>
 
@@ -20,7 +21,7 @@ constexpr int kMessages = 2000;
 class Allocations : public StreamsFixture {
  protected:
   void SetUp() override {
-#ifdef FERRY_NO_FRAME_POOL
+#if FERRY_ADDRESS_SANITIZER
     GTEST_SKIP() << "nothing is used twice, for AddressSanitizer to look after";
 #else
     StreamsFixture::SetUp();

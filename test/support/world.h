@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ferry/event_loop.h>
+#include <ferry/sanitizers.h>
 #include <ferry/testing/sim_kernel.h>
 
 #include <gtest/gtest.h>
@@ -73,22 +74,10 @@ class LoopTest : public LoopFixture, public ::testing::WithParamInterface<World>
   World world() const override { return GetParam(); }
 };
 
-#if defined(__SANITIZE_THREAD__)
-inline constexpr bool kThreadSanitized = true;
-#elif defined(__has_feature)
-inline constexpr bool kThreadSanitized = __has_feature(thread_sanitizer);
-#else
-inline constexpr bool kThreadSanitized = false;
-#endif
+inline constexpr bool kThreadSanitized = FERRY_THREAD_SANITIZER;
 /// True if the tests run under a sanitizer, which makes everything several times as slow: what only
 /// repeats may then repeat less.
-#if defined(__SANITIZE_ADDRESS__)
-inline constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-inline constexpr bool kSanitized = kThreadSanitized || __has_feature(address_sanitizer);
-#else
-inline constexpr bool kSanitized = kThreadSanitized;
-#endif
+inline constexpr bool kSanitized = kThreadSanitized || FERRY_ADDRESS_SANITIZER;
 
 /// The number of open descriptors of this process.
 std::size_t open_descriptors();

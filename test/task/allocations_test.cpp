@@ -4,6 +4,7 @@
 #include "counting_new.h"
 
 #include <ferry/queue.h>
+#include <ferry/sanitizers.h>
 #include <ferry/sleep.h>
 #include <ferry/task.h>
 
@@ -17,7 +18,7 @@ constexpr int kRounds = 1000;
 class Allocations : public ::testing::Test {
  protected:
   void SetUp() override {
-#ifdef FERRY_NO_FRAME_POOL
+#if FERRY_ADDRESS_SANITIZER
     GTEST_SKIP() << "every frame comes from the heap, for AddressSanitizer to look after";
 #endif
   }

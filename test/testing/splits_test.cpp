@@ -1,3 +1,4 @@
+#include <ferry/sanitizers.h>
 #include <ferry/testing/splits.h>
 
 #include <gtest/gtest.h>
@@ -151,14 +152,7 @@ TEST(Splits, EachPieceHasMemoryOfItsOwn) {
   });
 }
 
-#if defined(__SANITIZE_ADDRESS__)
-#define FERRY_TEST_WITH_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define FERRY_TEST_WITH_ASAN 1
-#endif
-#endif
-#ifdef FERRY_TEST_WITH_ASAN
+#if FERRY_ADDRESS_SANITIZER
 TEST(SplitsDeathTest, TheSanitizerSeesWhoReadsPastAPieceOrKeepsOne) {
   const std::string text = "abcdef";
   const volatile std::byte* kept = nullptr;

@@ -1,16 +1,10 @@
 #pragma once
 
+#include <ferry/sanitizers.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <new>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define FERRY_NO_FRAME_POOL 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define FERRY_NO_FRAME_POOL 1
-#endif
-#endif
 
 namespace ferry {
 
@@ -21,7 +15,7 @@ namespace ferry {
 class FramePool {
  public:
   static void* allocate(std::size_t size) {
-#ifndef FERRY_NO_FRAME_POOL
+#if !FERRY_ADDRESS_SANITIZER
     const std::size_t place = index(size);
     if (place < kClasses) [[likely]] {
       List& list = lists_[place];
@@ -36,7 +30,7 @@ class FramePool {
   }
 
   static void deallocate(void* memory, [[maybe_unused]] std::size_t size) noexcept {
-#ifndef FERRY_NO_FRAME_POOL
+#if !FERRY_ADDRESS_SANITIZER
     const std::size_t place = index(size);
     if (place < kClasses) [[likely]] {
       List& list = lists_[place];

@@ -97,12 +97,19 @@ std::shared_ptr<ChildProcess> ChildProcess::start(EventLoop& loop, ChildStart st
 
 ChildProcess::~ChildProcess() {
   if (!process_) return;
-  // Only if it never started in full, or with its loop: no zombie is left behind.
+  // Only if it never started in full, or with its loop.
+  kill_and_reap();
+}
+
+/// No zombie is left behind, but of a process that this one may not kill (EPERM: it has become
+/// somebody else's), for which nobody waits.
+void ChildProcess::kill_and_reap() noexcept {
   watch_.reset();
   Kernel& kernel = loop().kernel();
+  const IoResult killed = kernel.signal_process(process_.get(), SIGKILL);
   int status = 0;
-  kernel.signal_process(process_.get(), SIGKILL);
-  kernel.reap(process_.get(), true, status);
+  if (kernel.reap(process_.get(), killed.error != EPERM, status).ok()) returncode_ = status;
+  process_.reset();
 }
 
 /// The parent's ends of the pipes.
@@ -253,14 +260,7 @@ void ChildProcess::on_loop_close() {
   if (!closing_ && loop().debug()) {
     loop().log(LogLevel::warning, "unclosed process " + std::to_string(pid_));
   }
-  if (process_) {
-    Kernel& kernel = loop().kernel();
-    int status = 0;
-    watch_.reset();
-    kernel.signal_process(process_.get(), SIGKILL);
-    if (kernel.reap(process_.get(), true, status).ok()) returncode_ = status;
-    process_.reset();
-  }
+  if (process_) kill_and_reap();
   finish(closing_ ? std::error_code() : make_error_code(errc::loop_closed));
 }
 

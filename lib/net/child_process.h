@@ -58,6 +58,7 @@ class ChildProcess final : public SubprocessTransport,
   void call(const char* name, Callback&& callback);
   void pipe_lost(int fd, std::error_code error);
   void exited(int status);
+  void kill_and_reap() noexcept;
   void finish_if_ended();
   void finish(std::error_code error);
 

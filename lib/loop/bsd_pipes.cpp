@@ -78,6 +78,10 @@ IoResult BsdSockets::is_blocking(int fd) {
 }
 
 IoResult BsdSockets::duplicate(int fd) {
+  return duplicate_file(fd);
+}
+
+IoResult duplicate_file(int fd) noexcept {
   const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) return {-1, errno};
   return {copy, 0};
@@ -128,6 +132,10 @@ IoResult BsdSockets::set_pipe_size(int fd, std::size_t bytes) {
 }
 
 IoResult BsdSockets::seek(int file, std::uint64_t offset) {
+  return seek_file(file, offset);
+}
+
+IoResult seek_file(int file, std::uint64_t offset) noexcept {
   if (::lseek(file, static_cast<off_t>(offset), SEEK_SET) < 0) return {-1, errno};
   return {};
 }

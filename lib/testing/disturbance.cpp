@@ -52,11 +52,12 @@ SimLink draw_link(Seed& lot) {
 }
 
 /// Those that hurt a program most often in real life come up most often.
-constexpr std::array<std::string_view, 28> kCalls = {
-    "accept",      "accept",      "accept",     "connect",     "connect",  "recv",     "recv",
-    "recv",        "send",        "send",       "sendmsg",     "sendmsg",  "socket",   "socket",
-    "epoll_ctl",   "bind",        "listen",     "setsockopt",  "shutdown", "recvmmsg", "sendmmsg",
-    "getsockname", "getaddrinfo", "getsockopt", "getpeername", "pipe2",    "splice",   "fcntl"};
+constexpr std::array<std::string_view, 29> kCalls = {
+    "accept",      "accept",   "accept",    "connect",     "connect",     "recv",
+    "recv",        "recv",     "send",      "send",        "sendmsg",     "sendmsg",
+    "socket",      "socket",   "epoll_ctl", "bind",        "listen",      "setsockopt",
+    "shutdown",    "recvmmsg", "sendmmsg",  "getsockname", "getaddrinfo", "getsockopt",
+    "getpeername", "pipe2",    "splice",    "fcntl",       "sendfile"};
 
 Disturbance draw_error(Seed& lot) {
   Disturbance one{.kind = Kind::error};
@@ -65,7 +66,8 @@ Disturbance draw_error(Seed& lot) {
   one.error = errors[lot.below(errors.size())];
   // Of some calls a program makes but a few.
   const bool few = one.call == "socket" || one.call == "bind" || one.call == "listen" ||
-                   one.call == "getaddrinfo" || one.call == "pipe2" || one.call == "fcntl";
+                   one.call == "getaddrinfo" || one.call == "pipe2" || one.call == "fcntl" ||
+                   one.call == "sendfile";
   one.after = few ? lot.below(4) : log_uniform(lot, 1, 60) - 1;
   one.count = lot.permille(700) ? 1 : lot.between(2, 10);
   one.later = one.call == "connect" && lot.permille(500);

@@ -21,7 +21,8 @@ struct Failures {
   std::array<int, 16> errors;  // up to the first 0
 };
 
-/// Not EAGAIN, which is no failure, nor what only a wrong program gets (EBADF, EFAULT, EINVAL).
+/// Not EAGAIN, which is no failure but of posix_spawn, nor what only a wrong program gets (EBADF,
+/// EFAULT). EINVAL: not of such a file, EMSGSIZE: as Kernel::recv_descriptors says.
 constexpr Failures kFailures[] = {
     {"accept",
      {EMFILE, ECONNABORTED, ENFILE, ENOBUFS, ENOMEM, EPROTO, EPERM, ENETDOWN, EHOSTUNREACH,
@@ -32,17 +33,23 @@ constexpr Failures kFailures[] = {
       ENOBUFS}},
     {"epoll_ctl", {ENOSPC, ENOMEM}},
     {"fcntl", {EMFILE}},
+    {"fstat", {ENOMEM}},
     {"getaddrinfo", {EAI_AGAIN, EAI_NONAME, EAI_FAIL, EAI_MEMORY, EAI_NODATA}},
     {"getnameinfo", {EAI_AGAIN, EAI_FAIL, EAI_MEMORY}},
     {"getpeername", {ENOTCONN, ENOBUFS}},
     {"getsockname", {ENOBUFS}},
     {"getsockopt", {ENOPROTOOPT}},
     {"listen", {EADDRINUSE}},
+    {"pidfd_send_signal", {EPERM}},
     {"pipe2", {EMFILE, ENFILE}},
+    {"posix_spawn", {EAGAIN, ENOMEM, EMFILE, ENFILE}},
+    {"pread", {EIO}},
     {"read", {EIO, ENOMEM}},
     {"recv", {ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ENOMEM, ENOBUFS}},
     {"recvmmsg", {ECONNREFUSED, ENOMEM, EHOSTUNREACH, ENOBUFS}},
+    {"recvmsg", {ECONNRESET, EMSGSIZE, ENOMEM, ENOBUFS}},
     {"send", {EPIPE, ECONNRESET, ENOBUFS, ENOMEM, ETIMEDOUT, EHOSTUNREACH, ENETDOWN}},
+    {"sendfile", {EPIPE, ECONNRESET, EIO, EINVAL, ENOMEM, ETIMEDOUT, EHOSTUNREACH}},
     {"sendmmsg",
      {ENOBUFS, EPERM, EMSGSIZE, ENETUNREACH, ECONNREFUSED, ENOMEM, EACCES, EHOSTUNREACH, ENETDOWN}},
     {"sendmsg", {EPIPE, ECONNRESET, ENOBUFS, ENOMEM, ETIMEDOUT, EHOSTUNREACH, ENETDOWN}},
@@ -56,8 +63,8 @@ constexpr Failures kFailures[] = {
 /// Of these the program may be told "not now", if it is told when it may try again: if it watches
 /// the descriptor.
 bool may_block(std::string_view call) {
-  constexpr std::string_view kCalls[] = {"accept", "read",     "recv",    "recvmmsg",
-                                         "send",   "sendmmsg", "sendmsg", "writev"};
+  constexpr std::string_view kCalls[] = {"accept", "read",     "recv",     "recvmmsg", "recvmsg",
+                                         "send",   "sendfile", "sendmmsg", "sendmsg",  "writev"};
   return std::find(std::begin(kCalls), std::end(kCalls), call) != std::end(kCalls);
 }
 
@@ -431,6 +438,52 @@ IoResult FaultKernel::send_datagrams(int fd, std::span<const OutgoingDatagram> d
   if (verdict.harmed()) return told("sendmmsg", fd, failure(verdict.error));
   const auto some = datagrams.first(std::min(datagrams.size(), verdict.most));
   return told("sendmmsg", fd, inner().send_datagrams(fd, some));
+}
+
+IoResult FaultKernel::file_type(int fd) {
+  return plain("fstat", fd, [&] { return inner().file_type(fd); });
+}
+IoResult FaultKernel::send_file(int fd, int file, std::uint64_t offset, std::size_t count) {
+  const Verdict verdict = judge("sendfile", fd, count);
+  if (verdict.harmed() || verdict.cut()) made_up(fd, Direction::write);
+  if (verdict.harmed()) return told("sendfile", fd, failure(verdict.error));
+  return told("sendfile", fd, inner().send_file(fd, file, offset, std::min(count, verdict.most)));
+}
+IoResult FaultKernel::read_at(int file, std::uint64_t offset, MutableBytes into) {
+  const Verdict verdict = judge("pread", file, into.size());
+  if (verdict.harmed()) return told("pread", file, failure(verdict.error));
+  const MutableBytes some = into.first(std::min(verdict.most, into.size()));
+  return told("pread", file, inner().read_at(file, offset, some));
+}
+
+IoResult FaultKernel::spawn(const SpawnRequest& request, int& pid) {
+  return plain("posix_spawn", -1, [&] { return inner().spawn(request, pid); });
+}
+IoResult FaultKernel::signal_process(int process, int number) {
+  return plain("pidfd_send_signal", process,
+               [&] { return inner().signal_process(process, number); });
+}
+
+IoResult FaultKernel::send_descriptors(int fd, BytesView bytes, std::span<const int> descriptors) {
+  const Verdict verdict = judge("sendmsg", fd, bytes.size());
+  if (verdict.harmed() || verdict.cut()) made_up(fd, Direction::write);
+  if (verdict.harmed()) return told("sendmsg", fd, failure(verdict.error));
+  return told("sendmsg", fd, inner().send_descriptors(fd, bytes.first(verdict.most), descriptors));
+}
+IoResult FaultKernel::recv_descriptors(int fd, MutableBytes into, std::vector<Fd>& descriptors) {
+  const Verdict verdict = judge("recvmsg", fd, into.size());
+  if (verdict.harmed() || verdict.cut()) made_up(fd, Direction::read);
+  if (verdict.error == EMSGSIZE) {  // what came is lost
+    std::vector<Fd> lost;
+    const IoResult came = inner().recv_descriptors(fd, into, lost);
+    return told("recvmsg", fd, lost.empty() ? came : failure(EMSGSIZE));
+  }
+  if (verdict.harmed()) return told("recvmsg", fd, failure(verdict.error));
+  const MutableBytes some = into.first(std::min(verdict.most, into.size()));
+  return told("recvmsg", fd, inner().recv_descriptors(fd, some, descriptors));
+}
+IoResult FaultKernel::peer_credentials(int fd, PeerCredentials& credentials) {
+  return plain("getsockopt", fd, [&] { return inner().peer_credentials(fd, credentials); });
 }
 
 }  // namespace ferry::testing

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <stdexcept>
 
@@ -228,6 +229,28 @@ IoResult SimKernel::splice(int from, int to, std::size_t count) {
     SimSocket* sink = sockets_->find(to);
     return sink ? sockets_->splice(source, *sink, count) : IoResult{.value = -1, .error = EBADF};
   });
+}
+IoResult SimKernel::send_file(int fd, int file, std::uint64_t offset, std::size_t count) {
+  return call("sendfile", fd, [&](SimSocket& socket) {
+    std::array<std::byte, 16 * 1024> bytes;
+    const IoResult got =
+        read_file(file, offset, MutableBytes(bytes).first(std::min(count, bytes.size())));
+    if (!got.ok() || got.count() == 0) return got;
+    const BytesView piece(bytes.data(), got.count());
+    return sockets_->send(socket, std::span(&piece, 1));
+  });
+}
+IoResult SimKernel::read_at(int file, std::uint64_t offset, MutableBytes into) {
+  count("pread");
+  return read_file(file, offset, into);
+}
+IoResult SimKernel::seek(int file, std::uint64_t offset) {
+  count("lseek");
+  return seek_file(file, offset);
+}
+IoResult SimKernel::duplicate(int file) {
+  count("fcntl");
+  return duplicate_file(file);
 }
 IoResult SimKernel::recv_datagrams(int fd, std::span<IncomingDatagram> into) {
   return call("recvmmsg", fd, [&](SimSocket& socket) {

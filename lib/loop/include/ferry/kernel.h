@@ -301,8 +301,11 @@ class Kernel {
   static constexpr std::size_t kMaxDatagrams = 64;
 };
 
-/// pread(2) for any thread, without a kernel: for jobs of a thread pool.
-IoResult read_file(int file, std::uint64_t offset, MutableBytes into) noexcept;
+// Of files, for any thread, without a kernel: for jobs of a thread pool, and for a SimKernel, whose
+// files are the system's.
+IoResult read_file(int file, std::uint64_t offset, MutableBytes into) noexcept;  ///< pread(2)
+IoResult seek_file(int file, std::uint64_t offset) noexcept;  ///< lseek(2) from the beginning.
+IoResult duplicate_file(int fd) noexcept;                     ///< As Kernel::duplicate.
 
 /// The kernel that ships: Asio's reactor (epoll, kqueue) and scheduler, BSD sockets.
 std::unique_ptr<Kernel> make_asio_kernel();

@@ -141,6 +141,14 @@ class FaultKernel final : public ForwardingKernel {
   IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
   IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
   IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override;
+  IoResult file_type(int fd) override;
+  IoResult send_file(int fd, int file, std::uint64_t offset, std::size_t count) override;
+  IoResult read_at(int file, std::uint64_t offset, MutableBytes into) override;
+  IoResult spawn(const SpawnRequest& request, int& pid) override;
+  IoResult signal_process(int process, int number) override;
+  IoResult send_descriptors(int fd, BytesView bytes, std::span<const int> descriptors) override;
+  IoResult recv_descriptors(int fd, MutableBytes into, std::vector<Fd>& descriptors) override;
+  IoResult peer_credentials(int fd, PeerCredentials& credentials) override;
   /// Of a loop that has no resolver of its own: "getaddrinfo" and "getnameinfo" fail with the codes
   /// of resolver_category() (EAI_AGAIN, ...). They are judged, and told to the observer, when they
   /// are asked.

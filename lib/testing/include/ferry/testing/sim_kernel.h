@@ -185,6 +185,11 @@ class SimKernel final : public Kernel {
   IoResult set_pipe_size(int fd, std::size_t bytes) override;
   IoResult splice_in(int socket, int pipe, std::size_t count) override;
   IoResult splice_out(int pipe, int socket, std::size_t count) override;
+  IoResult send_file(int fd, int file, std::uint64_t offset, std::size_t count) override;
+  IoResult read_at(int file, std::uint64_t offset, MutableBytes into) override;
+  IoResult seek(int file, std::uint64_t offset) override;
+  /// Of a file, which is the system's.
+  IoResult duplicate(int file) override;
   IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
   IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
   IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override;

@@ -1,10 +1,10 @@
 // sim: runs the scenarios in the worlds of many seeds, each in a deterministic simulation.
 //
-//     sim --seeds 20000 --rare            all scenarios in turn; every rare state must be met
-//     sim --scenario echo-tcp --seed 17   one world again
-//     sim --torture                       each call of each scenario fails once, the first in all
-//     ways sim --starve                        each allocation while the loop runs fails sim --real
-//     --storm 100 --seconds 60 on the real kernel, where a tenth of all calls fails
+//     sim --seeds 20000 --rare               all in turn; every rare state must be met
+//     sim --scenario echo-tcp --seed 17      one world again
+//     sim --torture                          each call of each fails once, the first in all ways
+//     sim --starve                           each allocation while the loop runs fails
+//     sim --real --storm 100 --seconds 60    on the real kernel, where a tenth of all calls fails
 //
 // A crash or a hang is a failure as any other: the seeds run in processes of their own.
 

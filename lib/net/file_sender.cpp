@@ -98,14 +98,16 @@ void FileSender::read() {
         nullptr, [file = sending_->file, offset = sending_->next, chunk = chunk_, most] {
           return read_file(file->get(), offset, MutableBytes(*chunk).first(most));
         });
+    reading_.add_done_callback([sender = shared_from_this()](Future<IoResult> done) {
+      sender->reading_ = {};
+      if (!sender->sending_) return;
+      sender->take(done.cancelled() || done.exception() ? IoResult{-1, ECANCELED} : done.result());
+    });
+  } catch (const std::bad_alloc&) {
+    end(std::make_error_code(std::errc::not_enough_memory));
   } catch (const std::exception&) {  // the executor takes no more jobs
-    return end(make_error_code(errc::cancelled));
+    end(make_error_code(errc::cancelled));
   }
-  reading_.add_done_callback([sender = shared_from_this()](Future<IoResult> done) {
-    sender->reading_ = {};
-    if (!sender->sending_) return;
-    sender->take(done.cancelled() || done.exception() ? IoResult{-1, ECANCELED} : done.result());
-  });
 }
 
 void FileSender::take(const IoResult& read) {
@@ -155,10 +157,11 @@ void FileSender::finish(std::error_code code) {
 /// Gives the owner its place back, and tells it what it has missed.
 void FileSender::restore() {
   if (transport_->get_protocol().get() != this) return;
+  // Of a pause that the owner has not heard of it is not to hear the end either: so this stays.
+  if (transport_->is_closing()) return;
   const auto alive = shared_from_this();
   transport_->set_protocol(owner_);
   if (auto* const before = dynamic_cast<FileSender*>(owner_.get())) before->restore();
-  if (transport_->is_closing()) return;
   bool returned = false;
   transport_->loop().run_callback([&] {
     tell_owner();

@@ -2,6 +2,7 @@
 
 #include "file_sender.h"
 #include "file_sending.h"
+#include "io_failure.h"
 #include "stream_transport.h"
 
 #include <algorithm>
@@ -41,7 +42,7 @@ void FileSending::finish(EventLoop& loop, std::error_code code, const Address& p
   // A loop that closes leaves its futures as they are.
   if (result.done() || code == make_error_code(errc::loop_closed)) return;
   if (code) {
-    result.set_exception(IoError({code, "sendfile", peer}));
+    set_io_error(result, code, "sendfile", peer);
   } else {
     result.set_result(sent);
   }
@@ -69,7 +70,7 @@ Future<std::uint64_t> sendfile(const std::shared_ptr<Transport>& transport, int 
   if (!copy.ok() || (!plain && !fallback)) {
     if (copy.ok()) loop.kernel().close(copy.fd());
     const std::error_code code = copy.ok() ? system_error_code(EOPNOTSUPP) : copy.code();
-    result.set_exception(IoError({code, "sendfile", transport->peername()}));
+    set_io_error(result, code, "sendfile", transport->peername());
     return result;
   }
   Fd owned(copy.fd());

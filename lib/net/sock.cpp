@@ -17,7 +17,7 @@ template <class T>
 bool failed(Future<T>& result, const IoResult& r, const char* operation,
             const Address& address = {}) {
   if (r.ok() || r.would_block()) return false;
-  result.set_exception(IoError({r.code(), operation, address}));
+  set_io_error(result, r.code(), operation, address);
   return true;
 }
 
@@ -100,7 +100,7 @@ Future<void> sock_connect(EventLoop& loop, int fd, const Address& address) {
           if (error != 0) r = {-1, error};
         }
         if (!r.ok()) {
-          result.set_exception(IoError({r.code(), "connect", address}));
+          set_io_error(result, r.code(), "connect", address);
         } else {
           result.set_result();
         }
@@ -130,7 +130,7 @@ Future<void> sock_connect(EventLoop& loop, int fd, std::string host, std::uint16
     }
     if (found.exception()) return result.set_exception(found.exception());
     if (found.result().empty()) {
-      return result.set_exception(IoError({make_error_code(errc::no_address), "resolve", {}}));
+      return set_io_error(result, make_error_code(errc::no_address), "resolve");
     }
     const Future<void> connected = sock_connect(loop, fd, found.result().front());
     result.set_cancel_hook([connected] { connected.cancel(); });

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "io_failure.h"
+
 #include <ferry/event_loop.h>
 
 #include <memory>
@@ -64,7 +66,7 @@ class SockOperation final : public std::enable_shared_from_this<SockOperation<T>
       }
     } catch (const std::system_error& error) {
       leave_loop();
-      result_.set_exception(IoError({error.code(), "watch", {}}));
+      set_io_error(result_, error.code(), "watch");
       return;
     }
     result_.set_cancel_hook([weak = std::weak_ptr(self)] {

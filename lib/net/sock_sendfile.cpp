@@ -73,7 +73,7 @@ class FileSender {
     if (r.ok()) {
       result.set_result(sent_);
     } else {
-      result.set_exception(IoError({r.code(), "sendfile", {}}));
+      set_io_error(result, r.code(), "sendfile");
     }
     return true;
   }

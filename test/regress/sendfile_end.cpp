@@ -1,0 +1,42 @@
+// The end of a sendfile that reads the file, of a connection that closes at the same time.
+
+#include "stream_fixture.h"
+
+#include <ferry/sendfile.h>
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <memory>
+
+namespace ferry::test {
+
+class SendfileEnd : public StreamTest {};
+INSTANTIATE_TEST_SUITE_P(Worlds, SendfileEnd, ::testing::ValuesIn(kStreamWorlds),
+                         stream_world_name);
+
+// The owner, which had not been told of the pause while the file was sent, was told of its end.
+TEST_P(SendfileEnd, OfAPauseThatNobodyWasToldOfNobodyHearsTheEnd) {
+  kernel().native_sendfile = false;
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::tmpfile(), std::fclose);
+  const std::string text = pattern(1'000'000);
+  ASSERT_EQ(std::fwrite(text.data(), 1, text.size(), file.get()), text.size());
+  ASSERT_EQ(std::fflush(file.get()), 0);
+  auto probe = recording();
+  const Link link = open(probe, 10'000);
+  const auto sending = sendfile(link.transport, ::fileno(file.get()));
+  run_until([&] {
+    return link.transport->get_write_buffer_size() > link.transport->get_write_buffer_limits().high;
+  });
+  settle();
+  sending.cancel();
+  probe->close();
+  run_until([&] {
+    link.peer->pump();
+    return probe->lost();
+  });
+  EXPECT_EQ(probe->summary(), "made lost:ok");
+  EXPECT_TRUE(text.starts_with(link.peer->received()));
+}
+
+}  // namespace ferry::test

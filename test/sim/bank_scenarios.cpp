@@ -246,8 +246,8 @@ void racing_addresses(Trial& trial) {
         },
         std::move(options));
     // Without a delay one that never answers keeps the others from their turn.
-    if (lot.permille(600)) {
-      trial.run_for(lot.below(50) * 1ms);
+    if (lot.permille(800)) {
+      trial.run_for(lot.below(30) * 1ms);
       if (!connecting.done()) {
         trial.reached("connect cancelled while addresses race");
         connecting.cancel();

@@ -185,7 +185,7 @@ Coro<> trade(std::shared_ptr<QueueBench<Q>> bench, bool abrupt) {
   std::vector<Coro<>> work;
   const std::size_t producers = bench->lot.between(2, 5);
   // Some queues are shut down without anybody who takes anything.
-  const bool nobody = abrupt && bench->lot.permille(400);
+  const bool nobody = abrupt && bench->lot.permille(600);
   // Never cancelled: who ends it, and one who takes what is left when the others are gone.
   work.push_back(abrupt ? shut_down_soon<Q>(bench) : finish<Q>(bench, producers + 1));
   if (!nobody) work.push_back(consume<Q>(bench, true));

@@ -36,6 +36,7 @@ void add_stream_end_scenarios(std::vector<testing::Scenario>& all);
 void add_job_scenarios(std::vector<testing::Scenario>& all);
 void add_stream_upgrade_scenarios(std::vector<testing::Scenario>& all);
 void add_timeout_scenarios(std::vector<testing::Scenario>& all);
+void add_sendfile_scenarios(std::vector<testing::Scenario>& all);
 
 /// All of them.
 std::vector<testing::Scenario> scenarios();

@@ -326,7 +326,7 @@ IoResult FaultKernel::connect(int fd, const Address& address) {
     return told("connect", fd, failure(verdict.error));
   }
   // A socket that is not connected counts as hung up: the program is told soon.
-  late_errors_[fd] = verdict.error;
+  late_errors_[fd] = std::make_shared<int>(verdict.error);
   made_up(fd, Direction::write);
   return told("connect", fd, failure(EINPROGRESS));
 }
@@ -389,9 +389,9 @@ IoResult FaultKernel::get_option(int fd, int level, int name, int& value) {
     if (late == late_errors_.end() || level != SOL_SOCKET || name != SO_ERROR) {
       return inner().get_option(fd, level, name, value);
     }
-    value = late->second;
+    value = std::exchange(*late->second, 0);
     late_errors_.erase(late);
-    return IoResult{};
+    return value != 0 ? IoResult{} : inner().get_option(fd, level, name, value);
   });
 }
 IoResult FaultKernel::pipe(int& read_end, int& write_end) {
@@ -405,7 +405,12 @@ IoResult FaultKernel::set_pipe_size(int fd, std::size_t bytes) {
   return plain("fcntl", fd, [&] { return inner().set_pipe_size(fd, bytes); });
 }
 IoResult FaultKernel::duplicate(int fd) {
-  return plain("fcntl", fd, [&] { return inner().duplicate(fd); });
+  return plain("fcntl", fd, [&] {
+    const IoResult copy = inner().duplicate(fd);
+    const auto late = late_errors_.find(fd);
+    if (copy.ok() && late != late_errors_.end()) late_errors_[copy.fd()] = late->second;
+    return copy;
+  });
 }
 IoResult FaultKernel::set_membership(int fd, const Address& group, unsigned interface, bool join) {
   return plain("setsockopt", fd,

@@ -239,7 +239,7 @@ TEST_F(FaultKernelTest, AConnectMayFailLater) {
     } client;
     kernel.attach(client);
     const auto guard =
-        kernel.inject({.call = "connect", .error = ECONNREFUSED, .times = 2, .later = true});
+        kernel.inject({.call = "connect", .error = ECONNREFUSED, .times = 3, .later = true});
     const int fd = kernel.socket(AF_INET, SOCK_STREAM, 0).fd();
     EXPECT_EQ(error_of(kernel.connect(fd, Address::loopback(9))), EINPROGRESS);
     std::error_code failed;
@@ -254,6 +254,16 @@ TEST_F(FaultKernelTest, AConnectMayFailLater) {
     EXPECT_EQ(error, 0);
     watch.reset();
     kernel.close(fd);
+    const int other = kernel.socket(AF_INET, SOCK_STREAM, 0).fd();
+    EXPECT_EQ(error_of(kernel.connect(other, Address::loopback(9))), EINPROGRESS);
+    if (const IoResult copy = kernel.duplicate(other); copy.ok()) {  // a simulation has none
+      EXPECT_TRUE(kernel.get_option(copy.fd(), SOL_SOCKET, SO_ERROR, error).ok());
+      EXPECT_EQ(error, ECONNREFUSED) << "by whichever descriptor";
+      EXPECT_TRUE(kernel.get_option(other, SOL_SOCKET, SO_ERROR, error).ok());
+      EXPECT_EQ(error, 0);
+      kernel.close(copy.fd());
+    }
+    kernel.close(other);
     const int udp = kernel.socket(AF_INET, SOCK_DGRAM, 0).fd();
     EXPECT_EQ(error_of(kernel.connect(udp, Address::loopback(9))), ECONNREFUSED) << "at once";
     kernel.close(udp);

@@ -198,7 +198,8 @@ class FaultKernel final : public ForwardingKernel {
   std::uint64_t calls_ = 0;
   std::vector<InjectedFault> injected_;
   std::vector<Watch*> watches_;
-  std::map<int, int> late_errors_;  // of connects, by descriptor
+  /// Of connects, by descriptor; one socket's is one, and told once.
+  std::map<int, std::shared_ptr<int>> late_errors_;
   Observer observer_;
 };
 

@@ -61,13 +61,17 @@ struct ProcessPool::State final : private WorkerLink::Owner, private FdWatch::Li
   class Attachment final : public LoopResource {
    public:
     Attachment(State& state, EventLoop& loop)
-        : LoopResource(loop, Kind::operation), state_(state) {}
+        : LoopResource(loop, Kind::operation),
+          again(loop, [this] { state_.flush_requests(); }),
+          state_(state) {}
     FdWatchPtr watch;
+    Timer again;  // for requests that could not be sent
 
    private:
     void on_loop_close() override { state_.leave_closing_loop(); }
     State& state_;  // which owns this
   };
+  static constexpr Duration kAgain = std::chrono::milliseconds(10);
 
   explicit State(Options wanted)
       : options(std::move(wanted)),
@@ -170,15 +174,18 @@ void ProcessPool::State::drop(ProcessCallBase& call) noexcept {
 }
 
 void ProcessPool::State::dispatch() {
-  for (std::size_t i = 0; i < workers.size() && !queue.empty(); ++i) {
+  for (std::size_t i = 0; i < workers.size() && !queue.empty();) {
     Worker& worker = *workers[i];
-    if (!worker.link.idle()) continue;
+    if (!worker.link.idle()) {
+      ++i;
+      continue;
+    }
     worker.call = std::move(queue.front());
     queue.pop_front();
     if (const std::error_code error = worker.link.attach(attachment->loop())) {
       std::exchange(worker.call, nullptr)
           ->fail(std::make_exception_ptr(std::system_error(error, "ProcessPool: watch")));
-      continue;
+      continue;  // no event would bring the next call to an idle worker
     }
     worker.link.give(std::move(ProcessPool::request_of(*worker.call)));
   }
@@ -277,7 +284,8 @@ void ProcessPool::State::flush_requests() {
     if (sent.would_block()) {
       return attachment->watch->arm(Direction::write, FdWatch::Arm::after_would_block);
     }
-    if (!sent.ok()) return;  // it has ended: reading says so
+    // Without memory, say. If the server has ended reading says so, and there is no next time.
+    if (!sent.ok()) return attachment->again.set(kAgain);
     outbox.pop_front();
   }
 }
@@ -425,7 +433,10 @@ void ProcessPool::State::finish_shutdown() {
   if (ending || shutdowns.empty() || !all_run()) return;
   ending = true;
   constexpr int kWrite = 1;  // SHUT_WR
-  kernel().shutdown(server->control(), kWrite);
+  if (kernel().shutdown(server->control(), kWrite).ok()) return;
+  // It would not end by itself. The workers, which are idle, die with it.
+  constexpr int kKill = 9;  // SIGKILL
+  kernel().signal_process(server->pidfd(), kKill);
 }
 
 ProcessPool::ProcessPool(Options options) {

@@ -53,6 +53,7 @@ class HandOver final : public std::enable_shared_from_this<HandOver>,
 
  private:
   static constexpr int kBacklog = 16;
+  static constexpr Duration kAgain = std::chrono::milliseconds(10);
 
   /// Bytes to send, and the descriptors that go with the first of them. Copies, so that a server
   /// may close while they wait.
@@ -145,10 +146,24 @@ class HandOver final : public std::enable_shared_from_this<HandOver>,
     }
     const auto result = result_;
     const Successor successor = *successor_;
-    const auto socket = std::move(socket_);
-    const auto watch = std::exchange(watch_, nullptr);
+    watch_.reset();
+    auto socket = std::make_shared<Socket>(std::move(socket_));
+    EventLoop& on = loop();
     end();  // releases the path, before the other one hears that
-    loop().kernel().send(socket.get(), BytesView(&kReleased, 1));
+    say_released(on, std::move(socket), result, successor);
+  }
+
+  /// Where there is no memory for that one byte it is tried again: a successor that does not hear
+  /// it believes that the offer was withdrawn, and then nobody serves.
+  static void say_released(EventLoop& loop, std::shared_ptr<Socket> socket,
+                           const Future<Successor>& result, Successor successor) {
+    const IoResult sent = loop.kernel().send(socket->get(), BytesView(&kReleased, 1));
+    if (sent.would_block() || sent.error == ENOBUFS || sent.error == ENOMEM) {
+      loop.call_later(kAgain, [&loop, socket = std::move(socket), result, successor]() mutable {
+        say_released(loop, std::move(socket), result, successor);
+      });
+      return;
+    }
     result.try_set_result(successor);
   }
 

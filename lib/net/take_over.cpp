@@ -37,7 +37,7 @@ class TakenListeners::Line final : public std::enable_shared_from_this<Line>,
   }
 
   Future<void> confirm() {
-    EventLoop& loop = confirmed_.get_loop();
+    static_cast<void>(confirmed_.get_loop());  // throws if the loop is gone
     if (stage_ != Stage::held) {
       throw std::logic_error("TakenListeners::confirm: it was called before");
     }
@@ -48,9 +48,7 @@ class TakenListeners::Line final : public std::enable_shared_from_this<Line>,
       if (const auto line = weak.lock()) line->end();
     });
     const auto confirmed = confirmed_;
-    // One byte always has room. If the other is gone, reading says so.
-    loop.kernel().send(socket_.get(), BytesView(&kReady, 1));
-    watch_->arm(Direction::read, FdWatch::Arm::if_ready);
+    say_ready();
     return confirmed;
   }
 
@@ -83,7 +81,21 @@ class TakenListeners::Line final : public std::enable_shared_from_this<Line>,
     watch_->arm(Direction::read, FdWatch::Arm::if_ready);
   }
 
-  void on_writable() override {}
+  void say_ready() {
+    const IoResult sent = loop().kernel().send(socket_.get(), BytesView(&kReady, 1));
+    if (sent.would_block()) return watch_->arm(Direction::write, FdWatch::Arm::after_would_block);
+    // The old one does not know, and is not to be waited for: it goes on, or has gone.
+    if (sent.error == EPIPE || sent.error == ECONNRESET) {
+      return fail_with(std::make_error_code(std::errc::connection_aborted), step());
+    }
+    if (!sent.ok()) return fail_with(sent.code(), step());
+    watch_->arm(Direction::read, FdWatch::Arm::if_ready);
+  }
+
+  void on_writable() override {
+    const auto alive = shared_from_this();
+    loop().run_callback([this] { say_ready(); });
+  }
   void on_readable(FdWatch::ReadEvent) override {
     const auto alive = shared_from_this();
     loop().run_callback([this] { stage_ == Stage::receiving ? receive() : receive_answer(); });

@@ -36,6 +36,18 @@ std::size_t checked(std::size_t limit) {
   return limit;
 }
 
+/// Throws what the input was lost by, unless the child did not care to read it.
+void check_input(const WriteFlow& flow) {
+  if (!flow.error()) return;
+  try {
+    std::rethrow_exception(flow.error());
+  } catch (const IoError& error) {
+    if (error.code() == std::errc::broken_pipe) return;
+    if (error.code() == std::errc::connection_reset) return;
+    throw;
+  }
+}
+
 template <class Stream>
 const Stream& piped(const std::optional<Stream>& stream, const char* name) {
   if (!stream) throw std::logic_error(std::string("Process: standard ") + name + " is no pipe");
@@ -137,6 +149,7 @@ Coro<ProcessOutput> Process::communicate_with(Ref<Owner> owner, std::string inpu
     co_await read_all(owner, *owner->err, &ProcessOutput::err);
   }
   co_await Wait(owner->state);
+  check_input(*owner->state->flow());
   co_return std::exchange(owner->output, {});
 }
 

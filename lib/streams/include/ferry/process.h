@@ -79,8 +79,9 @@ class Process {
   Wait wait() const;
   /// Gives the child `input` and the end of it, reads all it writes, however much that is, and
   /// waits for its end. What is no pipe stays empty; a child that does not read its input is no
-  /// error. Throws std::logic_error if there is input and no pipe for it. Cancelled, it may be
-  /// called again (perhaps after `kill`), and gives all the output; input is given once.
+  /// error, any other failure to write it is. Throws std::logic_error if there is input and no pipe
+  /// for it. Cancelled, it may be called again (perhaps after `kill`), and gives all the output;
+  /// input is given once.
   Coro<ProcessOutput> communicate(std::string input = std::string()) const;
 
   /// As SubprocessTransport's.

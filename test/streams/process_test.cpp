@@ -24,12 +24,12 @@ TEST_F(ProcessTest, C0612_TheCodeOfAnExitAndOfASignal) {
   EXPECT_GT(child.pid(), 0);
   EXPECT_EQ(wait(child), 23);
   EXPECT_EQ(child.returncode(), 23);
-  for (const int number : {SIGTERM, SIGKILL, SIGHUP}) {
+  for (const int number : {SIGTERM, SIGKILL, SIGUSR1}) {
     child = exec({"sleep", "600"});
     EXPECT_FALSE(child.returncode().has_value());
     if (number == SIGTERM) child.terminate();
     if (number == SIGKILL) child.kill();
-    if (number == SIGHUP) child.send_signal(SIGHUP);
+    if (number == SIGUSR1) child.send_signal(SIGUSR1);
     EXPECT_EQ(wait(child), -number);
   }
 }

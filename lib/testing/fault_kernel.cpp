@@ -33,7 +33,6 @@ constexpr Failures kFailures[] = {
       ENOBUFS}},
     {"epoll_ctl", {ENOSPC, ENOMEM}},
     {"fcntl", {EMFILE}},
-    {"fstat", {ENOMEM}},
     {"getaddrinfo", {EAI_AGAIN, EAI_NONAME, EAI_FAIL, EAI_MEMORY, EAI_NODATA}},
     {"getnameinfo", {EAI_AGAIN, EAI_FAIL, EAI_MEMORY}},
     {"getpeername", {ENOTCONN, ENOBUFS}},
@@ -445,9 +444,6 @@ IoResult FaultKernel::send_datagrams(int fd, std::span<const OutgoingDatagram> d
   return told("sendmmsg", fd, inner().send_datagrams(fd, some));
 }
 
-IoResult FaultKernel::file_type(int fd) {
-  return plain("fstat", fd, [&] { return inner().file_type(fd); });
-}
 IoResult FaultKernel::send_file(int fd, int file, std::uint64_t offset, std::size_t count) {
   const Verdict verdict = judge("sendfile", fd, count);
   if (verdict.harmed() || verdict.cut()) made_up(fd, Direction::write);

@@ -141,7 +141,6 @@ class FaultKernel final : public ForwardingKernel {
   IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
   IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
   IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override;
-  IoResult file_type(int fd) override;
   IoResult send_file(int fd, int file, std::uint64_t offset, std::size_t count) override;
   IoResult read_at(int file, std::uint64_t offset, MutableBytes into) override;
   IoResult spawn(const SpawnRequest& request, int& pid) override;

@@ -228,7 +228,9 @@ class Streams(TourTest):
 
 class Subprocesses(TourTest):
     def test_TheListingIsThatOfThisFolderAndTheShellIsHeardOut(self):
-        folder = self.directory()
+        # The listing tells of the parent as well: nobody else may change that meanwhile.
+        folder = self.directory() / 'folder'
+        folder.mkdir()
         (folder / 'a file').write_text('x', encoding='ascii')
         listing = subprocess.run(['ls', '-la'], cwd=folder, capture_output=True, text=True,
                                  check=True).stdout

@@ -39,7 +39,8 @@ Trial::Trial(std::uint64_t seed, std::vector<Disturbance> disturbances, TrialOpt
     : seed_(seed), options_(std::move(options)), disturbed_(options_.lenient) {
   std::unique_ptr<Kernel> inner;
   if (options_.real) {
-    inner = std::make_unique<FastClockKernel>(make_asio_kernel(), options_.real_speed);
+    inner = std::make_unique<FastClockKernel>(make_asio_kernel(), options_.real_speed,
+                                              options_.real_wait);
   } else {
     auto sim = std::make_unique<SimKernel>(changed(options_.sim, seed, disturbances));
     sim_ = sim.get();
@@ -233,11 +234,14 @@ bool Trial::run_simulated(Function<bool()>& condition, TimePoint limit, bool com
 bool Trial::run_real(Function<bool()>& condition, TimePoint limit, bool complain_if_late) {
   bool met = false;
   bool late = false;
+  Duration pause = 1ms * options_.real_speed;
   Timer timer(*loop_, [&] {
     met = condition();
-    late = loop_->time() >= limit;
+    const TimePoint now = loop_->time();
+    late = now >= limit;
     if (met || late) return loop_->stop();
-    timer.set(1ms * options_.real_speed);
+    timer.set(std::min(pause, limit - now));
+    pause += pause / 4;  // what takes long may take a little longer
   });
   timer.set(Duration::zero());
   while (!met && !late) loop_->run_forever();

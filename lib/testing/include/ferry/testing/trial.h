@@ -20,8 +20,10 @@ namespace ferry::testing {
 struct TrialOptions {
   /// On the system's own kernel: of the disturbances only those of calls take place.
   bool real = false;
-  /// There the loop's clock goes so many times as fast as the real one.
+  /// There a timer comes after a part of its time, one so-many-th, and after `real_wait` at most:
+  /// what happens on loopback does not take longer. The loop's clock leaps to it then.
   std::int64_t real_speed = 50;
+  Duration real_wait = std::chrono::milliseconds(100);
   SimOptions sim{};
   /// What a Trial::run_until may take. In the simulation it is virtual, and costs nothing.
   Duration patience = std::chrono::hours(1);

@@ -31,6 +31,7 @@
 namespace {
 
 using ferry::test::Job;
+using ferry::test::NextSeed;
 using ferry::test::Progress;
 using ferry::testing::Scenario;
 
@@ -157,16 +158,20 @@ Arguments parse(const std::vector<std::string>& words) {
   return arguments;
 }
 
+/// In memory that the processes to come share. It stays until the end.
+template <class T>
+T& make_shared_by_processes() {
+  void* memory =
+      mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::runtime_error("mmap failed");
+  return *new (memory) T{};
+}
+
 /// A process that works off its share of the seeds, and is replaced if it dies.
 class Worker {
  public:
-  Worker(const Job& job, std::uint64_t begin, std::uint64_t stride)
-      : job_(job), next_(begin), stride_(stride) {
-    void* memory =
-        mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw std::runtime_error("mmap failed");
-    progress_ = new (memory) Progress;
-  }
+  Worker(const Job& job, NextSeed& next)
+      : job_(job), next_(&next), progress_(&make_shared_by_processes<Progress>()) {}
   Worker(Worker&& other) noexcept = default;
   Worker& operator=(Worker&&) = delete;
 
@@ -175,13 +180,12 @@ class Worker {
 
   void start() {
     std::fflush(nullptr);
-    progress_->index = next_;
     pid_ = fork();
     if (pid_ < 0) throw std::runtime_error("fork failed");
     if (pid_ != 0) return;
     int code = 0;
     try {
-      ferry::test::work(job_, next_, stride_, *progress_);
+      ferry::test::work(job_, *next_, *progress_);
     } catch (const std::exception& error) {
       progress_->fail(progress_->index, error.what());
       code = 2;
@@ -190,12 +194,12 @@ class Worker {
     _exit(code);  // what the library keeps for a thread's life is not to be looked at
   }
 
-  /// What went wrong, after the process has ended; empty: nothing, it has done its share.
+  /// What went wrong, after the process has ended; empty: nothing, no seed is left.
   std::string ended(int status, const std::vector<Scenario>& all) {
     pid_ = 0;
     const std::uint64_t index = progress_->failed ? progress_->failed_at : progress_->index;
+    failed_index_ = index;
     const bool failed = progress_->failed.exchange(false);
-    next_ = index + stride_;
     if (failed) return progress_->text.data();
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
     ++progress_->done;
@@ -222,17 +226,17 @@ class Worker {
     }
     return failure.to_string(failure.arguments());
   }
-  std::uint64_t failed_index() const { return next_ - stride_; }
+  std::uint64_t failed_index() const { return failed_index_; }
   std::size_t failed_scenario(const std::vector<Scenario>& all) const {
     return ferry::test::scenario_of(job_, all, failed_index());
   }
-  bool more() const { return next_ < job_.seeds; }
+  bool more() const { return *next_ < job_.seeds; }
 
  private:
   const Job& job_;
-  std::uint64_t next_;
-  std::uint64_t stride_;
-  Progress* progress_ = nullptr;
+  NextSeed* next_;
+  Progress* progress_;
+  std::uint64_t failed_index_ = 0;
   pid_t pid_ = 0;
 };
 
@@ -324,7 +328,7 @@ std::size_t report_tap(const Arguments& arguments, const std::vector<Worker>& wo
     const bool skipped = runs == 0 && result.failed[i].empty();
     if (skipped && !arguments.job.only.empty()) continue;  // it was not asked for
     line(result.failed[i].empty(),
-         all[i].name + (skipped ? " # SKIP no seed" : ": " + std::to_string(runs) + " seeds"));
+         all[i].name + (skipped ? " # SKIP no world" : ": " + std::to_string(runs) + " worlds"));
     if (!result.failed[i].empty()) std::printf("%s\n", result.failed[i].c_str());
   }
   const std::vector<const char*> names = ferry::test::rare_states();
@@ -358,10 +362,11 @@ int sim(Arguments arguments) {
   }
   arguments.job.only = matching(arguments.job.only, all);
   const std::size_t scenarios = arguments.job.only.empty() ? all.size() : arguments.job.only.size();
-  if (arguments.job.once_each()) arguments.job.seeds = scenarios;
+  if (arguments.job.once_each()) arguments.job.seeds = scenarios * arguments.job.parts();
   const auto count = std::min<std::uint64_t>(arguments.jobs, arguments.job.seeds);
   std::vector<Worker> workers;
-  for (std::uint64_t i = 0; i < count; ++i) workers.emplace_back(arguments.job, i, count);
+  NextSeed& next = make_shared_by_processes<NextSeed>();
+  for (std::uint64_t i = 0; i < count; ++i) workers.emplace_back(arguments.job, next);
   timespec began{};
   clock_gettime(CLOCK_MONOTONIC, &began);
   const Result result = run(arguments, all, workers);
@@ -381,7 +386,7 @@ int sim(Arguments arguments) {
     return total;
   });
   std::printf(
-      "%llu seeds of %zu scenarios%s in %.1f s, %.3f ms of processor time a run; "
+      "%llu worlds of %zu scenarios%s in %.1f s, %.3f ms of processor time a run; "
       "%zu failed, %zu states too seldom\n",
       static_cast<unsigned long long>(result.done), scenarios, twice ? ", each twice," : "",
       seconds,

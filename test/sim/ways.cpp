@@ -5,6 +5,7 @@
 #include "openssl_memory.h"
 #include "world.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include <sys/time.h>
@@ -28,6 +29,8 @@ std::ptrdiff_t live_blocks() {
 
 /// The first calls fail in each of their ways; those behind, which are more of the same, in one.
 constexpr std::uint64_t kCallsInAllWays = 150;
+/// On the real kernel, where it takes so much longer, one of so many of those behind.
+constexpr std::uint64_t kRealStride = 7;
 
 /// No scenario has business with more.
 constexpr std::ptrdiff_t kMostMemory = 32 << 20;
@@ -101,8 +104,10 @@ void play_in_storm(Scenario& scenario, const Job& job, std::uint64_t seed, Turn&
   turn.outcome = job.real ? run_for_real(run) : run();
 }
 
-/// Until the first failure among all ways in which single calls can fail.
-void torture(Scenario& scenario, const Job& job, Progress& progress, Turn& turn) {
+/// Until the first failure among all ways in which single calls can fail: of every so many calls
+/// that one which is this part's.
+void torture(Scenario& scenario, const Job& job, std::uint64_t part, Progress& progress,
+             Turn& turn) {
   const auto fails = [&](std::uint64_t call, std::size_t way) {
     limit_time();
     progress.call = call;
@@ -110,6 +115,7 @@ void torture(Scenario& scenario, const Job& job, Progress& progress, Turn& turn)
     const Disturbance one{.kind = Disturbance::Kind::call, .after = call, .count = way};
     const auto run = [&] { return testing::play_in(scenario, job.first, {one}); };
     turn.outcome = job.real ? run_for_real(run) : run_simulated(run);
+    ++turn.worlds;
     if (turn.outcome.complaints.empty()) return false;
     turn.failure.disturbances = {one};
     turn.failure.how += " --call " + std::to_string(call) + "," + std::to_string(way);
@@ -119,8 +125,9 @@ void torture(Scenario& scenario, const Job& job, Progress& progress, Turn& turn)
     fails(job.only_call->first, job.only_call->second);
     return;
   }
-  for (std::uint64_t call = 0;; ++call) {
+  for (std::uint64_t call = part;; call += job.parts()) {
     if (call >= kCallsInAllWays) {
+      if (job.real && call % kRealStride != 0) continue;
       if (fails(call, static_cast<std::size_t>(call))) return;
     } else {
       for (std::size_t way = 0; way == 0 || way < turn.outcome.ways; ++way) {
@@ -148,6 +155,7 @@ void starve(Scenario& scenario, const Job& job, Progress& progress, Turn& turn) 
       return outcome;
     };
     turn.outcome = run_simulated(run);
+    ++turn.worlds;
     const bool reached = allocation_failed();
     if (!turn.outcome.complaints.empty()) {
       turn.outcome.complaints.push_back("there was no memory at" + failed_allocation_stack());
@@ -177,7 +185,7 @@ Turn play(Scenario& scenario, const Job& job, std::uint64_t seed, Progress& prog
   if (job.starve) {
     starve(scenario, job, progress, turn);
   } else if (job.torture) {
-    torture(scenario, job, progress, turn);
+    torture(scenario, job, (seed - job.first) / (job.seeds / job.parts()), progress, turn);
   } else if (job.storm != 0) {
     play_in_storm(scenario, job, seed, turn);
   } else {
@@ -187,6 +195,7 @@ Turn play(Scenario& scenario, const Job& job, std::uint64_t seed, Progress& prog
       turn.failure.disturbances = testing::disturbances_of(scenario, seed, job.without);
     }
   }
+  turn.worlds = std::max<std::uint64_t>(turn.worlds, 1);
   turn.failure.complaints = turn.outcome.complaints;
   return turn;
 }

@@ -13,6 +13,7 @@ namespace ferry::test {
 /// What came of one scenario's turn.
 struct Turn {
   testing::SeedOutcome outcome{};
+  std::uint64_t worlds = 0;
   /// If it failed.
   testing::SeedFailure failure{};
 };
@@ -22,7 +23,8 @@ struct Turn {
 void limit_time();
 
 /// Plays the scenario as the job says: in the world of that seed, in a storm, or in as many worlds
-/// as it has calls, or allocations, that can fail.
+/// as it has calls, or allocations, that can fail. Of the calls each turn takes its part: the seeds
+/// from `job.first` on are the turns' numbers then.
 Turn play(testing::Scenario& scenario, const Job& job, std::uint64_t seed, Progress& progress);
 
 /// Makes a failure of a turn simpler: that may take a while.

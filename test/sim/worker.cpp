@@ -67,13 +67,13 @@ std::size_t scenario_of(const Job& job, const std::vector<Scenario>& all, std::u
   return static_cast<std::size_t>(place - all.begin());
 }
 
-void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& progress) {
+void work(const Job& job, NextSeed& next, Progress& progress) {
   // The same certificates in each process.
   seed_openssl(0);
   prepare_carriers();
   std::vector<Scenario> all = scenarios();
   const std::vector<const char*> states = checked_states();
-  for (std::uint64_t index = begin; index < job.seeds; index += stride) {
+  for (std::uint64_t index = next++; index < job.seeds; index = next++) {
     if (job.end != 0 && std::time(nullptr) >= job.end) return;
     const std::size_t which = scenario_of(job, all, index);
     Scenario& scenario = all[which];
@@ -83,9 +83,9 @@ void work(const Job& job, std::uint64_t begin, std::uint64_t stride, Progress& p
     const std::uint64_t before = cpu_time();
     Turn turn = play(scenario, job, job.first + index, progress);
     progress.nanoseconds[which] += cpu_time() - before;
-    ++progress.runs[which];
+    progress.runs[which] += turn.worlds;
     for (const char* state : turn.outcome.states) ++progress.states[number_of(states, state)];
-    ++progress.done;
+    progress.done += turn.worlds;
     if (turn.outcome.complaints.empty()) continue;
     // First as it is: to make it simpler may take too long.
     progress.fail(index, told(turn.failure));

@@ -20,5 +20,5 @@ ninja -C "$build" test/sim/sim >/dev/null
 "$build/test/sim/sim" --torture --real --jobs 32  # which wait most of the time
 for errors in 10 50 100 200 300; do
   echo "on the real kernel, $errors of a thousand calls failing:"
-  "$build/test/sim/sim" --real --storm $errors --seeds 100000000 --seconds "${FERRY_STORM_SECONDS:-30}"
+  "$build/test/sim/sim" --real --storm $errors --jobs 16 --seeds 100000000 --seconds "${FERRY_STORM_SECONDS:-30}"
 done

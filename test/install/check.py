@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 
+from concurrent.futures import ThreadPoolExecutor
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).resolve().parent
 APART = "-DASIO_SEPARATE_COMPILATION"
@@ -26,20 +28,6 @@ PROGRAMS = [("echo_once", "ferry", []), ("virtual_hour", "ferry-testing", []),
             ("asio_together", "ferry-asio", [APART, HERE / "asio_copy.cpp"])]
 # Headers that need another library, which their module asks for.
 NOT_ALONE = ["ferry/asio.h"]
-
-number = failures = 0
-
-
-def check(description, passed, details=""):
-    global number, failures
-    number += 1
-    failures += not passed
-    print(f"{'ok' if passed else 'not ok'} {number} - {description}", flush=True)
-    if not passed:
-        for line in details.rstrip("\n").split("\n")[-40:]:
-            print(f"#   {line}")
-    return passed
-
 
 def run(command, **environment):
     """(worked, output)"""
@@ -62,20 +50,23 @@ def build(folder, kind):
 
 
 def check_kind(folder, kind, scratch):
+    """Yields (description, passed, details)."""
     worked, output = build(folder, kind)
-    if not check(f"{kind}: builds", worked, output):
+    yield f"{kind}: builds", worked, output
+    if not worked:
         return
     stage = scratch / kind
     worked, output = run(["meson", "install", "-C", folder, "--no-rebuild", "--quiet",
                           "--destdir", stage])
-    if not check(f"{kind}: installs", worked, output):
+    yield f"{kind}: installs", worked, output
+    if not worked:
         return
     libraries = stage / "usr/local/lib"
     ending = {"static": ".a", "shared": ".so"}[kind]
     missing = [name for name in ("libferry", "libferry_testing")
                if not (libraries / (name + ending)).is_file()]
-    check(f"{kind}: both libraries are there", not missing, ", ".join(missing))
-    check_headers(stage / "usr/local/include", kind)
+    yield f"{kind}: both libraries are there", not missing, ", ".join(missing)
+    yield from check_headers(stage / "usr/local/include", kind)
     # The prefix is not where the files are: pkg-config puts the staging folder before it.
     # OpenSSL's module is the system's.
     _, system = run(["pkg-config", "--variable", "pc_path", "pkg-config"])
@@ -83,21 +74,24 @@ def check_kind(folder, kind, scratch):
              "PKG_CONFIG_SYSROOT_DIR": str(stage)}
     for program, module, more in PROGRAMS:
         flags, output = run(["pkg-config", "--cflags", "--libs", module], **where)
-        if not check(f"{kind}: pkg-config knows {module}", flags, output):
+        yield f"{kind}: pkg-config knows {module}", flags, output
+        if not flags:
             continue
         words = output.split("\n", 1)[1].split()
         known = ("-I", "-L", "-lferry", "-pthread", "-lssl", "-lcrypto",
                  "-fno-tree-slp-vectorize")  # what g++ 12 needs for coroutines
         alien = [word for word in words if not word.startswith(known)
                  and not (module == "ferry-asio" and word.startswith("-DASIO_"))]
-        check(f"{kind}: {module}.pc asks for nothing but ferry and OpenSSL", not alien, " ".join(alien))
+        yield (f"{kind}: {module}.pc asks for nothing but ferry and OpenSSL", not alien,
+               " ".join(alien))
         how = "".join(f" {word if word == APART else word.name}" for word in more)
         binary = scratch / f"{program}-{kind}"
         worked, output = run(["g++", "-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
                               HERE / f"{program}.cpp", *more, *words, "-o", binary])
-        if check(f"{kind}: {program}.cpp{how} compiles and links", worked, output):
+        yield f"{kind}: {program}.cpp{how} compiles and links", worked, output
+        if worked:
             worked, output = run(["timeout", "60", binary], LD_LIBRARY_PATH=str(libraries))
-            check(f"{kind}: {program}{how} runs", worked, output)
+            yield f"{kind}: {program}{how} runs", worked, output
 
 
 def check_headers(folder, kind):
@@ -106,21 +100,26 @@ def check_headers(folder, kind):
     public = {p.relative_to(include).as_posix()
               for include in ROOT.glob("lib/*/include") for p in include.rglob("*") if p.is_file()}
     different = sorted(installed.keys() ^ public)
-    check(f"{kind}: the public headers and no others are installed", not different,
-          "\n".join(different))
+    yield (f"{kind}: the public headers and no others are installed", not different,
+           "\n".join(different))
     leaks = [name for name, path in installed.items()
              if re.search(r"#\s*include\s*[<\"](asio|boost|openssl|CLI)\b", path.read_text())]
-    check(f"{kind}: {' '.join(NOT_ALONE)} alone of the installed headers needs another library",
-          leaks == NOT_ALONE, "\n".join(leaks))
+    yield (f"{kind}: {' '.join(NOT_ALONE)} alone of the installed headers needs another library",
+           leaks == NOT_ALONE, "\n".join(leaks))
 
 
 def main():
     prefix = sys.argv[1] if len(sys.argv) > 1 else str(ROOT / "build-install")
-    with tempfile.TemporaryDirectory() as scratch:
-        for kind in ("static", "shared"):
-            check_kind(pathlib.Path(f"{prefix}-{kind}"), kind, pathlib.Path(scratch))
-    print(f"1..{number}")
-    return 1 if failures else 0
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor() as threads:
+        def checks_of(kind):
+            return list(check_kind(pathlib.Path(f"{prefix}-{kind}"), kind, pathlib.Path(scratch)))
+        found = [check for each in threads.map(checks_of, ("static", "shared")) for check in each]
+    for number, (description, passed, details) in enumerate(found, 1):
+        print(f"{'ok' if passed else 'not ok'} {number} - {description}")
+        for line in [] if passed else details.rstrip("\n").split("\n")[-40:]:
+            print(f"#   {line}")
+    print(f"1..{len(found)}")
+    return 0 if all(passed for _, passed, _ in found) else 1
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ SIMS = COPY / "sims"  # the simulator with each bug in it, by name
 GOOD = "without_any"
 # Of the tree, what the simulator is made of.
 COPIED = ["meson.build", "meson_options.txt", "lib", "test"]
+MEDIAN = 1000  # seeds that may be needed, asked of all bugs together
 FOUND = re.compile(r"^found after (\d+) seeds: scenario ([^,]+), seed (\d+):\s*(.*)$", re.M)
 
 
@@ -203,7 +204,10 @@ def report(results, mutants):
     counts = [seeds for seeds, _, _ in results.values() if seeds is not None]
     median = f"; median {statistics.median(counts):g} seeds" if counts else ""
     print(f"\n{len(counts)} of {len(mutants)} found{median}")
-    return len(counts) == len(mutants)
+    enough = not counts or statistics.median(counts) <= MEDIAN
+    if not enough:
+        print(f"the median is above {MEDIAN}")
+    return len(counts) == len(mutants) and enough
 
 
 def main():

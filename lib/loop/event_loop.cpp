@@ -459,6 +459,7 @@ LoopStats EventLoop::stats() const {
   stats.tasks = extension_ ? extension_->task_count() : 0;
   stats.turns = s.turns;
   stats.callbacks = ready_.taken();
+  stats.fired = s.timers.fired_count();
   return stats;
 }
 

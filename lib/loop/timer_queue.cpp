@@ -117,6 +117,7 @@ TimerNode* TimerQueue::take_due(TimePoint now, std::uint32_t limit) {
 }
 
 void TimerQueue::fired(TimerNode& timer) {
+  ++fired_count_;
   timer.running = false;
   if (timer.owner) return;
   drop_entry(timer);

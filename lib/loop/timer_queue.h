@@ -58,6 +58,8 @@ class TimerQueue {
   /// What is set from now on is not due before the next mark.
   std::uint32_t mark() const noexcept { return last_order_; }
   void fired(TimerNode& node);
+  /// How many have.
+  std::uint64_t fired_count() const noexcept { return fired_count_; }
 
   /// Destroys all callbacks; Timers stay, detached from their loop.
   void clear();
@@ -91,6 +93,7 @@ class TimerQueue {
   std::vector<std::unique_ptr<TimerNode[]>> chunks_;
   std::vector<std::uint32_t> free_;
   std::size_t armed_ = 0;
+  std::uint64_t fired_count_ = 0;
   std::size_t stale_ = 0;
   std::uint32_t last_order_ = 0;
   std::uint64_t last_ticket_ = 0;

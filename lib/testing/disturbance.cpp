@@ -27,7 +27,7 @@ Duration some_time(Seed& lot, Duration low, Duration high) {
                                                static_cast<std::uint64_t>(high / 1us)));
 }
 
-SimLink draw_link(Seed& lot) {
+SimLink draw_link(Seed& lot, const Troubles& allowed) {
   SimLink link;
   if (lot.permille(700)) link.latency_min = some_time(lot, 10us, 50ms);
   if (lot.permille(400)) link.latency_max = link.latency_min + some_time(lot, 10us, 100ms);
@@ -43,6 +43,13 @@ SimLink draw_link(Seed& lot) {
     link.pieces = SimLink::Pieces::single;  // dear
   }
   link.piece_size = log_uniform(lot, 1, 8192);
+  const bool boundary = link.pieces == SimLink::Pieces::boundary;
+  if (allowed.frame != 0 && boundary) link.piece_size = allowed.frame;
+  if (allowed.least_piece > 1) {
+    if (link.pieces == SimLink::Pieces::single) link.pieces = SimLink::Pieces::fixed;
+    if (link.pieces == SimLink::Pieces::random) link.pieces = SimLink::Pieces::fixed;
+    link.piece_size = std::max(link.piece_size, allowed.least_piece);
+  }
   if (lot.permille(500)) {
     link.loss = static_cast<unsigned>(lot.below(200));
     link.duplication = static_cast<unsigned>(lot.below(100));
@@ -95,6 +102,10 @@ Disturbance draw_harm(Seed& lot, const Troubles& allowed) {
       if (one.kind == Kind::partition) {
         one.lasts = some_time(lot, 100us, 100s);
         one.way = draw_way(lot);
+      }
+      if (one.kind == Kind::cut && lot.permille(500)) {
+        one.ends = lot.permille(500) ? SimEnds::from : SimEnds::to;
+        one.lasts = some_time(lot, 100us, 100s);
       }
       if (one.kind == Kind::cut_after) one.count = log_uniform(lot, 1, 20'000) - 1;
       return one;
@@ -178,7 +189,9 @@ std::string Disturbance::to_string() const {
     case Kind::partition:
       return begin + "partition" + towards(way) + span;
     case Kind::cut:
-      return begin + "all connections are cut";
+      if (ends == SimEnds::both) return begin + "all connections are cut";
+      return begin + "all connections are cut, and who " +
+             (ends == SimEnds::from ? "accepted" : "connected") + " is not told" + span;
     case Kind::cut_after:
       return "each connection is cut after " + number + " bytes";
     case Kind::error:
@@ -206,7 +219,7 @@ std::vector<Disturbance> draw_disturbances(std::uint64_t seed, const Troubles& a
   }
   Seed net(seed, "net plan");
   if (allowed.network && net.permille(600)) {
-    const SimLink link = draw_link(net);
+    const SimLink link = draw_link(net, allowed);
     // A slow turn for each few bytes, and limits of time pass where nothing is wrong.
     if (link.pieces == SimLink::Pieces::single ||
         (link.pieces != SimLink::Pieces::whole && link.piece_size < 20)) {
@@ -215,7 +228,8 @@ std::vector<Disturbance> draw_disturbances(std::uint64_t seed, const Troubles& a
     all.push_back({.kind = Kind::link, .link = link});
   }
   if (net.permille(300)) {
-    all.push_back({.kind = Kind::small_pipes, .count = log_uniform(net, 512, 64 * 1024)});
+    const std::size_t size = log_uniform(net, 512, 64 * 1024);
+    all.push_back({.kind = Kind::small_pipes, .count = std::max(size, allowed.least_piece)});
   }
   if (allowed.network && net.permille(150)) {
     all.push_back({.kind = Kind::stall,

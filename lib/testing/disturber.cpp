@@ -16,6 +16,7 @@ Trial::Disturber::Disturber(Trial& trial, std::vector<Disturbance> all) : trial_
       case Kind::errors:
       case Kind::descriptors:
       case Kind::clock:
+        harms_later_ |= trial.sim_ && one.kind == Kind::partition;
         if (trial.sim_ || one.kind == Kind::errors) waiting_.push_back(one);
         break;
       default:
@@ -50,7 +51,7 @@ void Trial::Disturber::start_at_once(const Disturbance& one) {
     case Kind::cut_after:
       if (!sim) return;
       troubles_.push_back(sim->network().cut_after(one.count));
-      cuts_later_ = true;
+      harms_later_ = true;
       return;
     default:
       return;  // the kernel was made with it
@@ -77,11 +78,11 @@ void Trial::Disturber::begin(const Disturbance& one) {
     case Kind::stall:
       return keep(sim->network().stall(route(one.way)), one.lasts);
     case Kind::partition:
-      trial_.harmed_ = true;
       return keep(sim->network().partition(route(one.way)), one.lasts);
     case Kind::cut:
-      if (sim->network().cut() > 0) trial_.harmed_ = true;
-      return;
+      if (sim->network().cut({}, one.ends) > 0) trial_.harmed_ = true;
+      if (one.ends == SimEnds::both) return;
+      return sim->at(sim->now() + one.lasts, [sim] { sim->network().tell_cut(); });
     case Kind::errors:
       storm_.errors = static_cast<unsigned>(one.count);
       blow();
@@ -130,8 +131,10 @@ void Trial::Disturber::keep(Guard guard, Duration time) {
   trial_.sim_->at(trial_.sim_->now() + time, [place] { place->end(); });
 }
 
-bool Trial::Disturber::has_cut() const {
-  return cuts_later_ && trial_.sim_->network().stats().cut > 0;
+bool Trial::Disturber::has_harmed() const {
+  if (!harms_later_) return false;
+  const SimNetworkStats stats = trial_.sim_->network().stats();
+  return stats.cut + stats.stopped > 0;
 }
 
 void Trial::Disturber::heal() {

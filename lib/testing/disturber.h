@@ -15,8 +15,8 @@ class Trial::Disturber {
   /// After each call: what waits for this number of calls begins.
   void count_calls();
   void heal();
-  /// A connection was cut after some bytes.
-  bool has_cut() const;
+  /// A connection was cut after some bytes, or a partition has stopped something.
+  bool has_harmed() const;
 
  private:
   void start_at_once(const Disturbance& one);
@@ -32,7 +32,7 @@ class Trial::Disturber {
   FaultStorm storm_;
   std::list<FaultGuard> faults_;
   std::list<SimGuard> troubles_;
-  bool cuts_later_ = false;
+  bool harms_later_ = false;  // when something goes over the network
 };
 
 }  // namespace ferry::testing

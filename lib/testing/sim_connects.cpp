@@ -128,6 +128,7 @@ bool SimSockets::answered(Attempt& attempt) {
   }
   if (!wires_.active()) return true;
   if (wires_.between(socket.local, socket.remote, SimWires::Trouble::partition)) {
+    wires_.note_stopped();
     try_again(attempt);
     return false;
   }

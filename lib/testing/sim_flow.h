@@ -56,6 +56,7 @@ struct SimConnection {
   SimFlow there;  // from the end that connected
   SimFlow back;
   std::optional<Cut> cut;
+  bool half_cut = false;  // one end does not know of it
 };
 
 }  // namespace ferry::testing

@@ -23,6 +23,9 @@ std::size_t SimNetwork::cut(SimRoute route, SimEnds ends) {
 SimGuard SimNetwork::cut_after(std::uint64_t bytes, SimRoute route, SimEnds ends) {
   return SimGuard(wires_, wires_.begin(SimWires::Trouble::cut, std::move(route), bytes, ends));
 }
+void SimNetwork::tell_cut() {
+  wires_.tell_cut();
+}
 void SimNetwork::heal() {
   wires_.end_all();
 }

@@ -141,6 +141,7 @@ void SimWires::end(std::uint64_t number) noexcept {
 
 void SimWires::end_all() {
   while (!rules_.empty()) end(rules_.back().number);
+  tell_cut();
 }
 
 void SimWires::doom(SimConnection& connection, const Rule& rule) const {
@@ -180,6 +181,16 @@ void SimWires::cut(SimConnection& connection, const SimRoute& route, SimEnds end
   clear(*along.back);
   if (tell_from && alive(along.back->to)) along.back->to->reset();
   if (tell_to && alive(along.to)) along.to->reset();
+  connection.half_cut = alive(along.to) || alive(along.back->to);
+}
+
+void SimWires::tell_cut() {
+  for (const auto& [key, connection] : connections_) {
+    if (!std::exchange(connection->half_cut, false)) continue;
+    for (SimFlow* flow : {&connection->there, &connection->back}) {
+      if (alive(flow->to)) flow->to->reset();
+    }
+  }
 }
 
 SimNetworkStats SimWires::stats() const {
@@ -313,7 +324,10 @@ void SimWires::pump(SimFlow& flow) {
     const SimFlow::Segment segment = flow.segments.front();
     if (segment.due > now()) return schedule(flow);
     flow.held = blocked(flow);
-    if (flow.held) return;
+    if (flow.held) {
+      if (in_trouble(flow.from_address, flow.to_address, Trouble::partition)) note_stopped();
+      return;
+    }
     flow.segments.pop_front();
     deliver(flow, segment);
     if (segment.alone) return schedule(flow);
@@ -381,8 +395,10 @@ void SimWires::send_datagram(SimDatagram datagram) {
   TimePoint departure = std::max(now(), path.free_at);
   if (link.bandwidth != 0) departure += time_for(datagram.bytes.size(), link.bandwidth);
   path.free_at = departure;
-  if (seed_.permille(link.loss) ||
-      in_trouble(unmapped(datagram.from), unmapped(datagram.to), Trouble::partition)) {
+  const bool stopped =
+      in_trouble(unmapped(datagram.from), unmapped(datagram.to), Trouble::partition);
+  if (stopped) note_stopped();
+  if (seed_.permille(link.loss) || stopped) {
     ++stats_.lost;
     return note(kLost, datagram.from, datagram.to, datagram.bytes.size());
   }
@@ -416,6 +432,7 @@ void SimWires::land(SimDatagram datagram) {
   if (in_trouble(from, to, Trouble::stall)) return held_.push_back(std::move(datagram));
   --paths_[{datagram.from, datagram.to}].under_way;
   if (in_trouble(from, to, Trouble::partition)) {
+    note_stopped();
     ++stats_.lost;
     return note(kLost, from, to, datagram.bytes.size());
   }

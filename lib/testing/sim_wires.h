@@ -44,6 +44,7 @@ class SimWires {
   void end(std::uint64_t number) noexcept;
   void end_all();
   std::size_t cut(SimRoute route, SimEnds ends);
+  void tell_cut();
   SimNetworkStats stats() const;
 
   // -- for SimSockets
@@ -61,6 +62,8 @@ class SimWires {
   Duration round_trip(const Address& from, const Address& to);
   /// Something between them, either way, is in such a trouble.
   bool between(const Address& from, const Address& to, Trouble trouble) const;
+  /// A partition stopped something.
+  void note_stopped() noexcept { ++stats_.stopped; }
   TimePoint now() const noexcept;
 
   /// What is due arrives.

@@ -18,9 +18,17 @@ using Kind = Disturbance::Kind;
 namespace {
 
 constexpr std::size_t kComplaintsKept = 20;
-/// Of one descriptor in a turn.
-constexpr unsigned kMostReads = 16;
+constexpr std::size_t kStatesExpected = 64;
 constexpr std::uint64_t kMostCallbacks = 61;
+
+/// Of one descriptor in a turn; 0: no matter.
+unsigned most_calls(std::string_view call) {
+  if (call == "recv" || call == "read") return 16;
+  if (call == "recvmmsg") return 4;
+  if (call == "accept") return 100;  // ListenOptions::backlog
+  return 0;
+}
+
 /// At one moment, if something comes now and then.
 constexpr std::uint64_t kTurnsWithTraffic = 1'000'000;
 
@@ -36,7 +44,8 @@ SimOptions changed(SimOptions options, std::uint64_t seed, const std::vector<Dis
 }  // namespace
 
 Trial::Trial(std::uint64_t seed, std::vector<Disturbance> disturbances, TrialOptions options)
-    : seed_(seed), options_(std::move(options)), disturbed_(options_.lenient) {
+    : seed_(seed), options_(std::move(options)), harmed_(options_.harmed) {
+  states_.reserve(kStatesExpected);  // so that to note one fails for no want of memory
   std::unique_ptr<Kernel> inner;
   if (options_.real) {
     inner = std::make_unique<FastClockKernel>(make_asio_kernel(), options_.real_speed,
@@ -53,11 +62,14 @@ Trial::Trial(std::uint64_t seed, std::vector<Disturbance> disturbances, TrialOpt
   loop_ = std::make_unique<EventLoop>(std::move(outer));
   loop_->set_exception_handler(
       [this](EventLoop&, const ExceptionContext& context) { report(context.to_string()); });
+  for (const Disturbance& one : disturbances) {
+    if (one.kind == Kind::slow_turns) turn_cost_ = one.lasts;
+  }
   disturber_ = std::make_unique<Disturber>(*this, std::move(disturbances));
   faults_->set_observer([this](std::string_view call, int fd, const IoResult& result) {
     log(call, fd, result);
     disturber_->count_calls();
-    count_read(call, fd, result);
+    count_call(call, fd, result);
     if (call == "listen" && result.ok() && server_.port() == 0) {
       faults_->inner().local_address(fd, server_);
     }
@@ -71,7 +83,7 @@ Trial::~Trial() {
 }
 
 bool Trial::unharmed() const noexcept {
-  if (harmed_ || (disturber_ && disturber_->has_cut())) return false;
+  if (harmed_ || (disturber_ && disturber_->has_harmed())) return false;
   return std::all_of(faults_->injected().begin(), faults_->injected().end(), [](const auto& each) {
     // After EAGAIN the program is told when it may try again.
     return each.error == 0 || each.error == EAGAIN;
@@ -79,7 +91,7 @@ bool Trial::unharmed() const noexcept {
 }
 
 void Trial::complain(std::string what) {
-  if (!options_.lenient) breach(std::move(what));
+  if (!options_.lenient || healed_) breach(std::move(what));
 }
 
 void Trial::breach(std::string what) {
@@ -99,25 +111,30 @@ void Trial::log(std::string_view call, int fd, const IoResult& result) {
 
 // -- nobody takes more than its share of a turn
 
-void Trial::count_read(std::string_view call, int fd, const IoResult& result) {
+void Trial::count_call(std::string_view call, int fd, const IoResult& result) {
   if (!result.ok() || !simulated()) return;
-  if (call != "recv" && call != "read" && call != "recvmmsg") return;
+  const unsigned most = most_calls(call);
+  if (most == 0) return;
   const auto same = [fd](const auto& each) { return each.first == fd; };
-  const auto place = std::find_if(reads_.begin(), reads_.end(), same);
-  if (place == reads_.end()) {
-    reads_.emplace_back(fd, 1);
-  } else if (++place->second == kMostReads + 1) {
+  const auto place = std::find_if(taken_.begin(), taken_.end(), same);
+  if (place == taken_.end()) {
+    taken_.emplace_back(fd, 1);
+  } else if (++place->second == most + 1) {
     breach(std::string(call) + " took more than its share of a turn");
   }
 }
 
 void Trial::check_turn() {
-  reads_.clear();
-  const std::uint64_t callbacks = loop_->stats().callbacks;
-  const std::uint64_t more = callbacks - std::exchange(callbacks_, callbacks);
-  if (more > kMostCallbacks) {
-    breach(std::to_string(more) + " callbacks ran without a look at what else is ready");
-  }
+  taken_.clear();
+  const LoopStats stats = loop_->stats();
+  const auto check = [this](std::uint64_t now, std::uint64_t& before, const char* what) {
+    const std::uint64_t more = now - std::exchange(before, now);
+    if (more <= kMostCallbacks) return;
+    breach(std::to_string(more) + " " + what + " ran without a look at what else is ready");
+  };
+  check(stats.callbacks, callbacks_, "callbacks");
+  check(stats.fired, fired_, "timers");
+  check_lost();
 }
 
 void Trial::report(const std::string& what) {
@@ -147,11 +164,12 @@ void Trial::set_observer(
 
 bool Trial::all_lost() const noexcept {
   return std::all_of(records_.begin(), records_.end(),
-                     [](const auto& each) { return !each.second->made() || each.second->lost(); });
+                     [](const auto& each) { return !each.record->made() || each.record->lost(); });
 }
 
 void Trial::heal() {
   healed_ = true;
+  if (options_.on_heal) options_.on_heal();
   disturber_->heal();
 }
 
@@ -160,10 +178,8 @@ void Trial::heal() {
 bool Trial::run_until(Function<bool()> condition) {
   if (stuck_) return false;
   if (condition()) return true;
-  const TimePoint limit =
-      loop_->time() +
-      (simulated() ? options_.patience : options_.real_patience * options_.real_speed);
-  return simulated() ? run_simulated(condition, limit, true) : run_real(condition, limit, true);
+  return simulated() ? run_simulated(condition, loop_->time() + options_.patience, true)
+                     : run_real(condition, TimePoint::max(), options_.real_patience);
 }
 
 bool Trial::run_for(Duration time) {
@@ -173,16 +189,16 @@ bool Trial::run_for(Duration time) {
   if (simulated()) {
     run_simulated(never, limit, false);
   } else {
-    run_real(never, limit, false);
+    run_real(never, limit, Duration::max());
   }
   return !stuck_;
 }
 
 std::string Trial::still_open() const {
   std::string text;
-  for (const auto& [owner, record] : records_) {
-    if (record->made() && !record->lost()) {
-      text += (text.empty() ? "; still open: " : ", ") + record->summary();
+  for (const Watched& each : records_) {
+    if (each.record->made() && !each.record->lost()) {
+      text += (text.empty() ? "; still open: " : ", ") + each.record->summary();
     }
   }
   return text;
@@ -191,6 +207,7 @@ std::string Trial::still_open() const {
 bool Trial::run_simulated(Function<bool()>& condition, TimePoint limit, bool complain_if_late) {
   bool met = false;
   TimePoint moment = sim_->now();
+  std::uint64_t timers = fired_;
   std::uint64_t arrived = 0;
   std::uint64_t turns = 0;  // in which nothing came
   std::uint64_t all_turns = 0;
@@ -208,7 +225,10 @@ bool Trial::run_simulated(Function<bool()>& condition, TimePoint limit, bool com
     check_turn();
     if (met || late || stuck_) return;
     if ((met = condition())) return loop_->stop();
-    if (std::exchange(moment, sim_->now()) != sim_->now()) turns = all_turns = 0;
+    // That turns take time is no progress.
+    const TimePoint before = std::exchange(moment, sim_->now());
+    const bool fired = std::exchange(timers, fired_) != fired_;
+    if (fired || moment - before > turn_cost_) turns = all_turns = 0;
     // What comes in many pieces is worth a turn each.
     const std::uint64_t deliveries = sim_->network().stats().deliveries;
     if (std::exchange(arrived, deliveries) != deliveries) turns = 0;
@@ -231,21 +251,24 @@ bool Trial::run_simulated(Function<bool()>& condition, TimePoint limit, bool com
   return met;
 }
 
-bool Trial::run_real(Function<bool()>& condition, TimePoint limit, bool complain_if_late) {
+bool Trial::run_real(Function<bool()>& condition, TimePoint limit, Duration patience) {
   bool met = false;
-  bool late = false;
+  bool late = false;   // of the loop's time
+  bool tired = false;  // of the system's
+  const auto begin = std::chrono::steady_clock::now();
   Duration pause = 1ms * options_.real_speed;
   Timer timer(*loop_, [&] {
     met = condition();
     const TimePoint now = loop_->time();
     late = now >= limit;
-    if (met || late) return loop_->stop();
+    tired = std::chrono::steady_clock::now() - begin >= patience;
+    if (met || late || tired) return loop_->stop();
     timer.set(std::min(pause, limit - now));
-    pause += pause / 4;  // what takes long may take a little longer
+    pause = std::min<Duration>(pause + pause / 4, 1min);  // what takes long may take a bit longer
   });
   timer.set(Duration::zero());
-  while (!met && !late) loop_->run_forever();
-  if (late && complain_if_late && !met) {
+  while (!met && !late && !tired) loop_->run_forever();
+  if (tired && !met) {
     stuck_ = true;
     breach("it comes to no end" + still_open());
   }
@@ -256,12 +279,14 @@ bool Trial::run_real(Function<bool()>& condition, TimePoint limit, bool complain
 
 std::vector<std::string> Trial::end() {
   if (!stuck_ && !all_lost()) breach("a connection was not lost");
-  if (!stuck_ && !leaves_open_ && !loop_->is_closed()) check_idle();
+  if (!stuck_ && !loop_->is_closed()) check_idle();
   log_hash_ ^= static_cast<std::uint64_t>(faults_->now().time_since_epoch().count());
   loop_->close();
-  for (const auto& [owner, record] : records_) {
-    if (record->error()) check_error(*record);
-    for (const std::string& violation : record->checker().final_violations()) breach(violation);
+  check_lost();
+  for (const Watched& each : records_) {
+    for (const std::string& violation : each.record->checker().final_violations()) {
+      breach(violation);
+    }
   }
   check_nothing_left();
   if (sim_) log_hash_ ^= sim_->log_hash();
@@ -271,6 +296,15 @@ std::vector<std::string> Trial::end() {
   faults_ = nullptr;
   sim_ = nullptr;
   return std::move(complaints_);
+}
+
+/// At once: what came of it must not be excused by harm that comes later.
+void Trial::check_lost() {
+  for (Watched& each : records_) {
+    if (each.lost || !each.record->lost()) continue;
+    each.lost = true;
+    if (each.record->error()) check_error(*each.record);
+  }
 }
 
 /// An error that connection_lost was given must be explained by the transport.
@@ -318,7 +352,8 @@ void Trial::check_idle() {
   Function<bool()> nothing_left = [this] { return idle(); };
   const TimePoint limit = loop_->time() + 200s;
   if (!idle()) {
-    simulated() ? run_simulated(nothing_left, limit, false) : run_real(nothing_left, limit, false);
+    simulated() ? run_simulated(nothing_left, limit, false)
+                : run_real(nothing_left, limit, Duration::max());
   }
   if (!stuck_) check_loop("stay when all is done");
 }

@@ -129,6 +129,9 @@ class CountedKernel final : public testing::ForwardingKernel, private ferry::Ker
   IoResult splice_out(int pipe, int socket, std::size_t count) override {
     return exempt([&] { return inner().splice_out(pipe, socket, count); });
   }
+  IoResult send_file(int socket, int file, std::uint64_t offset, std::size_t count) override {
+    return exempt([&] { return inner().send_file(socket, file, offset, count); });
+  }
   IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override {
     return exempt([&] { return inner().recv_datagrams(fd, into); });
   }

@@ -305,9 +305,10 @@ void exceptions(Stage& stage) {
       if (which >= std::size(kStates)) return;
       if (!std::string_view(kStates[which]).ends_with(callback) || peer.closed()) return;
       trial.reached(kStates[which]);
-      ++thrown;
+      const Thrown exception(callback);  // which takes memory
       failed.push_back(&peer);
-      throw Thrown(callback);
+      ++thrown;
+      throw exception;
     };
   };
   if (!stage.serve()) return;

@@ -358,10 +358,15 @@ void layers(Stage& stage) {
   stage.connect(3);
   stage.finish();
   std::uint64_t received = 0;
+  bool failed = false;
   for (const auto& each : stage.servers()) {
     if (each->number()) received += each->received() + 1;
+    failed |= each->error() == make_error_code(errc::protocol_failed);
   }
-  if (*counted != received) trial.complain("a layer saw other bytes than passed it");
+  // A protocol that failed may not have counted what it was given.
+  if (failed ? *counted < received : *counted != received) {
+    trial.complain("a layer saw other bytes than passed it");
+  }
 }
 
 /// The server answers and closes with input unread: what it has said must arrive.

@@ -87,8 +87,8 @@ void Peer::take(BytesView data) {
   }
   if (!in_.take(data) && !wrong_) {
     wrong_ = true;
-    stage_->trial().complain(std::string(client_ ? "client" : "server") +
-                             " received wrong bytes: " + in_.to_string());
+    stage_->trial().breach(std::string(client_ ? "client" : "server") +
+                           " received wrong bytes: " + in_.to_string());
   }
   if (plan_.rest_after && received() - rested_at_ >= plan_.rest_after && !over()) {
     rested_at_ = received();

@@ -254,6 +254,31 @@ void slow_side(Stage& stage) {
   proxy.finish();
 }
 
+/// So much that a relay which copies begins to splice by itself.
+template <Carrier front>
+void much(Stage& stage) {
+  Trial& trial = stage.trial();
+  constexpr std::size_t kTotal = 3 << 20;
+  stage.server_plan.total = kTotal;
+  stage.server_plan.chunk = stage.lot().between(1 << 18, kTotal);
+  stage.client_plan.total = stage.lot().between(1, 5000);
+  stage.client_plan.expected = kTotal;
+  stage.client_plan.when_received = Ending::close;
+  trial.set_observer([&trial](std::string_view call, int, const IoResult& result) {
+    if (call == "splice" && result.ok()) trial.reached("a relay begins to splice by itself");
+  });
+  RelayOptions options;
+  options.splice = Splice::automatic;
+  {
+    Proxy proxy(stage, front, options);
+    if (proxy.start()) {
+      proxy.connect(1);
+      proxy.finish();
+    }
+  }
+  trial.set_observer(nullptr);
+}
+
 /// Sides that fall silent, half-close and say no more, or take nothing: its limits end them.
 template <Carrier front>
 void limits(Stage& stage) {
@@ -337,6 +362,8 @@ void add_relay_scenarios(std::vector<testing::Scenario>& all) {
   add_staged(all, "relay-half-closed-from-unix-to", local, half_closed<Carrier::unix_socket>);
   add_staged(all, "relay-slow-side-from-tcp-to", kPlain, slow_side<Carrier::tcp>);
   add_staged(all, "relay-slow-side-from-tls-to", tcp, slow_side<Carrier::tls>);
+  add_staged(all, "relay-much-from-tcp-to", tcp, much<Carrier::tcp>, {.least_piece = 16 * 1024});
+  all.back().options.sim.pipe_capacity = 2 << 20;
   add_staged(all, "relay-limits-from-tcp-to", kPlain, limits<Carrier::tcp>);
   add_staged(all, "relay-torn-from-tcp-to", kPlain, torn<Carrier::tcp>);
 }

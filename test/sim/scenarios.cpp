@@ -38,6 +38,7 @@ std::vector<testing::Scenario> scenarios() {
   add_stream_upgrade_scenarios(all);
   add_timeout_scenarios(all);
   add_sendfile_scenarios(all);
+  add_bulk_scenarios(all);
   std::set<std::string_view> names;
   for (const testing::Scenario& each : all) {
     // Of two with one name only the first could be asked for.

@@ -10,6 +10,7 @@ namespace ferry::test {
 void add_chaos_scenarios(std::vector<testing::Scenario>& all);
 void add_bank_scenarios(std::vector<testing::Scenario>& all);
 void add_record_scenarios(std::vector<testing::Scenario>& all);
+void add_bulk_scenarios(std::vector<testing::Scenario>& all);
 void add_echo_scenarios(std::vector<testing::Scenario>& all);
 void add_connection_scenarios(std::vector<testing::Scenario>& all);
 void add_stream_scenarios(std::vector<testing::Scenario>& all);

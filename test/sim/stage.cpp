@@ -190,7 +190,7 @@ void Stage::compare() {
 
 void Stage::compare_direction(const Peer& from, const Peer& to, const char* what) {
   if (to.received() > from.sent()) {
-    return trial_.complain(std::string(what) + ": more bytes came than were sent");
+    return trial_.breach(std::string(what) + ": more bytes came than were sent");
   }
   if (to.received() == from.sent()) return;
   // Who ends a connection wants no more of it; and who aborts it, drops what he has sent.

@@ -81,6 +81,7 @@ struct LoopStats {
   std::size_t tasks = 0;        ///< Tasks that are not done.
   std::uint64_t turns = 0;      ///< Batches of ready callbacks run so far.
   std::uint64_t callbacks = 0;  ///< Ready callbacks run so far.
+  std::uint64_t fired = 0;      ///< Timers' callbacks run so far.
 };
 
 /// What lives on a loop and must hear when the loop closes: transports, servers, connects.

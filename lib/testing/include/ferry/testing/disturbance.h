@@ -16,6 +16,11 @@ struct Troubles {
   bool calls = true;        ///< Errors of single calls, at random too, and short counts.
   bool descriptors = true;  ///< For a while there are no more.
   bool clock = true;        ///< Jumps ahead by minutes: every limit may be over at once.
+  /// The size of the program's messages, if they have one: what arrives in pieces often ends where
+  /// they do, or one byte before or behind. 0: sizes are drawn by lot.
+  std::size_t frame = 0;
+  /// No piece is smaller, nor what a connection holds: for a program that moves megabytes.
+  std::size_t least_piece = 1;
 };
 
 /// One thing that is out of the ordinary in a simulated world. Those of a world are drawn from its
@@ -33,7 +38,8 @@ struct Disturbance {
                    ///< did not read.
     // -- harmful: somebody may be told of an error
     partition,    ///< Nothing gets through for `lasts`, or nothing goes `way`.
-    cut,          ///< Every connection there is gets a RST.
+    cut,          ///< Every connection there is gets a RST; if `ends` says so only its one end,
+                  ///< and the other one when it sends, or after `lasts`.
     cut_after,    ///< Each connection gets a RST once it has carried `count` bytes.
     error,        ///< `call` fails with `error`, `count` times.
     errors,       ///< `count` of a thousand calls fail, for `lasts`.
@@ -49,6 +55,7 @@ struct Disturbance {
   SimLink link{};
   enum class Way : std::uint8_t { both, to_server, from_server };
   Way way = Way::both;
+  SimEnds ends = SimEnds::both;
   std::string_view call{};  ///< A literal, as FaultKernel knows it.
   int error = 0;
   bool later = false;  ///< Of "connect": it begins well, and fails then.

@@ -16,7 +16,7 @@
 // PatternReader, which knows no more than the id, checks what arrives, in whatever pieces, and says
 // what happened to bytes that are wrong: lost, come twice, in another order, another stream's,
 // garbage. Each word of 8 bytes is its stream and number, scrambled so that it can be unscrambled.
-// After 512 GiB a stream repeats itself. Both do some GB a second.
+// After 512 GiB a stream repeats itself.
 
 namespace ferry::testing {
 

@@ -84,7 +84,8 @@ struct SimNetworkStats {
   std::uint64_t lost = 0;        ///< Datagrams, by `loss` or a partition.
   std::uint64_t duplicated = 0;
   std::uint64_t reordered = 0;
-  std::uint64_t cut = 0;  ///< Connections.
+  std::uint64_t cut = 0;      ///< Connections.
+  std::uint64_t stopped = 0;  ///< By partitions: pieces of streams, datagrams and connects.
 };
 
 /// The network between the TCP and UDP sockets of a SimKernel (`SimKernel::network`); unix sockets
@@ -134,7 +135,9 @@ class SimNetwork {
   /// together unless it is one way. So a handshake is cut in the middle. Of several that fit, the
   /// one set last counts.
   SimGuard cut_after(std::uint64_t bytes, SimRoute route = {}, SimEnds ends = SimEnds::both);
-  /// Ends all stalls, partitions and cuts to come; links stay.
+  /// Who was cut and was not told, is now: what TCP's keep-alive does in the end.
+  void tell_cut();
+  /// Ends all stalls, partitions and cuts to come, and does `tell_cut`; links stay.
   void heal();
 
   SimNetworkStats stats() const;

@@ -28,9 +28,14 @@ struct TrialOptions {
   /// What a Trial::run_until may take. In the simulation it is virtual, and costs nothing.
   Duration patience = std::chrono::hours(1);
   Duration real_patience = std::chrono::seconds(20);  ///< Of the real clock.
-  /// What the scenario itself complains of does not count: it may not work as it should, for want
-  /// of memory. Such a world is never calm.
+  /// Something that the trial does not see makes trouble, as want of memory does: it is neither
+  /// `calm` nor `unharmed`.
+  bool harmed = false;
+  /// What the scenario itself complains of does not count until `heal`: it does not bear that
+  /// trouble. What it calls a `breach` does.
   bool lenient = false;
+  /// Called by `heal`, to end what makes trouble beside the disturbances.
+  void (*on_heal)() = nullptr;
   /// Puts another kernel between the loop and the one that it would have.
   std::unique_ptr<Kernel> (*wrap)(std::unique_ptr<Kernel>) = nullptr;
   /// More turns of the loop than this while the clock stands still and nothing arrives are a loop
@@ -41,8 +46,8 @@ struct TrialOptions {
 /// One run of a program in a world of its own, where some things are out of the ordinary
 /// (Disturbance), and what was wrong with it. Whatever happens: every callback keeps the contract,
 /// what does not arrive is reported to somebody, nothing is left behind, and it comes to an end; no
-/// simulated turn of the loop runs more than 61 callbacks, or reads more than 16 times from a
-/// socket.
+/// simulated turn of the loop runs more than 61 callbacks or timers, reads more than 16 times from
+/// a descriptor (4 batches of datagrams), or accepts more than 100 connections from one.
 ///
 ///     Trial trial(seed, draw_disturbances(seed));
 ///     auto server = create_server(trial.loop(), ...);
@@ -101,7 +106,7 @@ class Trial {
   template <class P = RecordingProtocol, class... Arguments>
   std::shared_ptr<P> protocol(Arguments&&... arguments) {
     auto made = std::make_shared<P>(std::forward<Arguments>(arguments)...);
-    records_.emplace_back(made, static_cast<ConnectionRecord*>(made.get()));
+    records_.push_back({made, static_cast<ConnectionRecord*>(made.get())});
     return made;
   }
   /// All of them that were made have been lost.
@@ -111,6 +116,8 @@ class Trial {
   std::string still_open() const;
   /// Something is wrong with what is tested.
   void complain(std::string what);
+  /// The same of what may not be whatever fails: bytes that nobody sent.
+  void breach(std::string what);
   /// Somebody was told of a failure. In a calm world that is wrong.
   void report(const std::string& what);
   /// The same as `report` of an exception.
@@ -121,8 +128,6 @@ class Trial {
   /// Something happened that is rare and must be met now and then; a literal.
   void reached(const char* state);
 
-  /// What is still open at the end is meant to be: only closing the loop ends it.
-  void leaves_open() noexcept { leaves_open_ = true; }
   /// Waits until nothing is under way any more, closes the loop, looks whether anything is left,
   /// and gives all complaints.
   std::vector<std::string> end();
@@ -133,10 +138,15 @@ class Trial {
 
  private:
   class Disturber;
-  void breach(std::string what);
+  struct Watched {
+    std::shared_ptr<void> owner;
+    ConnectionRecord* record;
+    bool lost = false;  // and its error, if it had one, checked
+  };
   void log(std::string_view call, int fd, const IoResult& result);
-  void count_read(std::string_view call, int fd, const IoResult& result);
+  void count_call(std::string_view call, int fd, const IoResult& result);
   void check_turn();
+  void check_lost();
   void check_error(const ConnectionRecord& record);
   bool idle() const;
   void nothing(std::size_t left, const char* what, const char* how);
@@ -144,7 +154,8 @@ class Trial {
   void check_idle();
   void check_nothing_left();
   bool run_simulated(Function<bool()>& condition, TimePoint limit, bool complain_if_late);
-  bool run_real(Function<bool()>& condition, TimePoint limit, bool complain_if_late);
+  /// `patience` is the system's time, `limit` that of the loop, which goes faster.
+  bool run_real(Function<bool()>& condition, TimePoint limit, Duration patience);
 
   std::uint64_t seed_;
   TrialOptions options_;
@@ -154,17 +165,18 @@ class Trial {
   std::unique_ptr<Disturber> disturber_;
   Function<void(std::string_view, int, const IoResult&)> observer_;
   Address server_;
-  std::vector<std::pair<std::shared_ptr<void>, ConnectionRecord*>> records_;
+  std::vector<Watched> records_;
   std::vector<std::string> complaints_;
   std::vector<const char*> states_;
   std::size_t reports_ = 0;
-  std::vector<std::pair<int, unsigned>> reads_;  // since the kernel's last look, by descriptor
+  std::vector<std::pair<int, unsigned>> taken_;  // since the kernel's last look, by descriptor
   std::uint64_t callbacks_ = 0;                  // up to then
+  std::uint64_t fired_ = 0;                      // timers
+  Duration turn_cost_{};
   std::uint64_t log_hash_ = 0;
-  bool harmed_ = false;     // by a disturbance
+  bool harmed_;             // by a disturbance
   bool disturbed_ = false;  // by the program
   bool healed_ = false;
-  bool leaves_open_ = false;
   bool stuck_ = false;  // given up: nothing runs any more
 };
 

@@ -68,4 +68,10 @@ void SimSocket::reset() {
   edge_write();
 }
 
+void SimSocket::drop_unsent() {
+  if (is_unix() || inbox.size() <= receive_size) return;
+  inbox = Buffer(inbox.view().first(receive_size));
+  fin_received = false;
+}
+
 }  // namespace ferry::testing

@@ -82,6 +82,10 @@ struct SimSocket {
   void edge_write();
   /// It gets a RST.
   void reset();
+  /// The other end drops what it has not sent: all that is more than SO_RCVBUF, and a FIN behind it.
+  void drop_unsent();
+  /// TCP that hears nothing more: what comes all the same it answers with a RST.
+  bool is_deaf() const noexcept { return shut_read && shut_write && !is_unix(); }
 
  private:
   std::size_t capacity() const noexcept { return send_size + (peer ? peer->receive_size : 0); }

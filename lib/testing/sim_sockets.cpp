@@ -224,6 +224,7 @@ IoResult SimSockets::send(SimSocket& socket, std::span<const BytesView> pieces) 
   if (socket.is_unix() && (!socket.peer || socket.peer->shut_read)) return fail(EPIPE);
   if (!socket.peer && !socket.out) {
     // The other end is closed: it takes what comes and answers with a RST.
+    socket.drop_unsent();
     socket.reset();
     return done(size);
   }
@@ -233,6 +234,12 @@ IoResult SimSockets::send(SimSocket& socket, std::span<const BytesView> pieces) 
   const std::size_t sent = room;
   if (socket.out) {
     wires_.send(*socket.out, pieces, sent);
+    return done(sent);
+  }
+  if (socket.peer->is_deaf()) {
+    socket.drop_unsent();
+    socket.reset();
+    socket.peer->reset();
     return done(sent);
   }
   for (const BytesView& piece : pieces) {
@@ -284,10 +291,7 @@ void SimSockets::disconnect(SimSocket& socket) {
   if (socket.out) return leave(socket, hard);
   if (!peer) return;
   if (hard || (!socket.inbox.empty() && !socket.is_pipe())) {
-    // What is sent but has no place there yet dies with its sender.
-    if (!peer->is_unix() && peer->inbox.size() > peer->receive_size) {
-      peer->inbox = Buffer(peer->inbox.view().first(peer->receive_size));
-    }
+    peer->drop_unsent();
     return peer->reset();
   }
   if (!std::exchange(peer->fin_received, true) || peer->is_unix()) peer->edge_read();

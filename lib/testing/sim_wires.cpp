@@ -301,6 +301,28 @@ void SimWires::send_rst(SimFlow& flow) {
 void SimWires::abort(SimFlow& flow) {
   // Nobody will send again what is lost on the way; the RST comes no sooner for that.
   if (!flow.rst_sent) clear(flow);
+  if (alive(flow.to)) flow.to->drop_unsent();
+  send_rst(flow);
+}
+
+void SimWires::refuse(SimFlow& flow) {
+  if (!flow.rst_sent && alive(flow.to)) {
+    flow.to->drop_unsent();
+    std::size_t room = flow.to->receive_size - flow.to->inbox.size();
+    std::size_t kept = 0;
+    auto segment = flow.segments.begin();
+    for (; segment != flow.segments.end() && segment->size <= room; ++segment) {
+      room -= segment->size;
+      kept += segment->size;
+    }
+    if (segment != flow.segments.end() && room > 0) {
+      segment->size = room;
+      kept += room;
+      ++segment;
+    }
+    flow.segments.erase(segment, flow.segments.end());
+    flow.bytes = Buffer(flow.bytes.view().first(kept));
+  }
   send_rst(flow);
 }
 
@@ -357,9 +379,11 @@ void SimWires::deliver(SimFlow& flow, SimFlow::Segment segment) {
 
 void SimWires::deliver_bytes(SimFlow& flow, std::size_t size) {
   note(kBytes, flow.from_address, flow.to_address, size);
-  if (!alive(flow.to)) {
+  if (!alive(flow.to) || flow.to->is_deaf()) {
     flow.bytes.consume(size);
-    return send_rst(*flow.back);
+    refuse(*flow.back);
+    if (alive(flow.to)) flow.to->reset();
+    return;
   }
   auto& cut_later = flow.connection->cut;
   const Rule* rule = nullptr;

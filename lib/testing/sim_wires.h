@@ -57,6 +57,8 @@ class SimWires {
   void send_rst(SimFlow& flow);
   /// A RST instead of what has not arrived.
   void abort(SimFlow& flow);
+  /// A RST behind what the other end has a place for: the rest was not sent, and will not be.
+  void refuse(SimFlow& flow);
   void send_datagram(SimDatagram datagram);
   /// How long a connect takes.
   Duration round_trip(const Address& from, const Address& to);

@@ -1,4 +1,5 @@
-// Connected sockets: bytes, endings and errors, in both worlds and all families.
+// Connected sockets: bytes, endings and errors, in both worlds and all families, and in the
+// simulated one with a network between them as well.
 
 #include "kernel_suite.h"
 
@@ -11,23 +12,26 @@
 namespace ferry::test {
 namespace {
 
-using Param = std::tuple<World, int>;
+enum class Where { asio, sim, network };
+using Param = std::tuple<Where, int>;
 
 std::string param_name(const ::testing::TestParamInfo<Param>& info) {
-  const auto [world, family] = info.param;
-  return std::string(world == World::asio ? "Asio" : "Sim") + (family == AF_INET    ? "V4"
-                                                               : family == AF_INET6 ? "V6"
-                                                                                    : "Unix");
+  const auto [where, family] = info.param;
+  const std::string name = where == Where::asio ? "Asio" : where == Where::sim ? "Sim" : "Network";
+  return name + (family == AF_INET ? "V4" : family == AF_INET6 ? "V6" : "Unix");
 }
 
 class KernelStream : public KernelSuite, public ::testing::WithParamInterface<Param> {
  protected:
-  World world() const override { return std::get<0>(GetParam()); }
+  World world() const override {
+    return std::get<0>(GetParam()) == Where::asio ? World::asio : World::sim;
+  }
   int family() const { return std::get<1>(GetParam()); }
   bool is_unix() const { return family() == AF_UNIX; }
 
   void SetUp() override {
     KernelSuite::SetUp();
+    if (std::get<0>(GetParam()) == Where::network) sim().network().set_link({});
     auto pair = stream_pair(kernel(), family());
     a_ = std::move(pair.first);
     b_ = std::move(pair.second);
@@ -45,6 +49,14 @@ class KernelStream : public KernelSuite, public ::testing::WithParamInterface<Pa
     return kernel().send(socket.get(), bytes);
   }
   std::string read(const Socket& socket) { return read_dry(kernel(), socket.get()); }
+  /// How many bytes can be read, and in `end` what comes behind them.
+  std::size_t count_rest(const Socket& socket, IoResult& end) {
+    std::size_t bytes = 0;
+    for (end = recv(socket, 1 << 20); end.ok() && end.count() > 0; end = recv(socket, 1 << 20)) {
+      bytes += end.count();
+    }
+    return bytes;
+  }
   void shut(const Socket& socket, int how) {
     ASSERT_TRUE(kernel().shutdown(socket.get(), how).ok());
   }
@@ -199,13 +211,55 @@ TEST_P(KernelTcp, ResetTakesWithItWhatTheReaderHasNoPlaceFor) {
   const std::size_t sent = fill(kernel(), a_.get());
   send(b_, "never read");
   a_.reset();
-  std::size_t received = 0;
-  for (IoResult part = recv(b_, 1 << 20); part.ok() && part.count() > 0;) {
-    received += part.count();
-    part = recv(b_, 1 << 20);
-  }
+  IoResult end;
+  const std::size_t received = count_rest(b_, end);
   EXPECT_LT(received, sent);
   EXPECT_GT(received, 0u);
+  EXPECT_EQ(error_of(end), ECONNRESET);
+}
+
+TEST_P(KernelTcp, ResetBehindAnEndThatCouldNotArriveIsAReset) {
+  const std::size_t sent = fill(kernel(), a_.get());
+  shut(a_, SHUT_WR);
+  send(b_, "never read");
+  a_.reset();
+  IoResult end;
+  EXPECT_LT(count_rest(b_, end), sent);
+  EXPECT_EQ(error_of(end), ECONNRESET);
+}
+
+TEST_P(KernelTcp, LateDataCostsAClosedEndWhatItHasNotSent) {
+  const std::size_t sent = fill(kernel(), a_.get());
+  a_.reset();
+  EXPECT_EQ(send(b_, "late").value, 4);
+  IoResult end;
+  const std::size_t received = count_rest(b_, end);
+  EXPECT_LT(received, sent);
+  EXPECT_GT(received, 0u);
+  EXPECT_EQ(error_of(end), ECONNRESET);
+  EXPECT_EQ(error_of(send(b_, "x")), EPIPE);
+}
+
+TEST_P(KernelTcp, LateDataTakesNothingFromWhatHasArrivedWithItsEnd) {
+  send(a_, "all");
+  a_.reset();
+  EXPECT_EQ(send(b_, "late").value, 4);
+  IoResult end;
+  EXPECT_EQ(count_rest(b_, end), 3u);
+  EXPECT_EQ(end.value, 0);
+  int error = 0;
+  ASSERT_TRUE(kernel().get_option(b_.get(), SOL_SOCKET, SO_ERROR, error).ok());
+  EXPECT_EQ(error, EPIPE);
+}
+
+TEST_P(KernelTcp, DataThatAnEndShutBothWaysGetsResetsBothEnds) {
+  const std::size_t sent = fill(kernel(), a_.get());
+  shut(a_, SHUT_RDWR);
+  EXPECT_EQ(send(b_, "late").value, 4);
+  IoResult end;
+  EXPECT_LT(count_rest(b_, end), sent);
+  EXPECT_EQ(error_of(end), ECONNRESET);
+  EXPECT_EQ(error_of(recv(a_)), ECONNRESET);
 }
 
 TEST_P(KernelStream, PendingErrorIsReadAndClearedByItsOption) {
@@ -301,11 +355,16 @@ TEST_P(KernelStream, LowestFreeDescriptorIsUsedNext) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Worlds, KernelStream,
-                         ::testing::Combine(::testing::ValuesIn(kWorlds),
+                         ::testing::Combine(::testing::Values(Where::asio, Where::sim),
                                             ::testing::Values(AF_INET, AF_INET6, AF_UNIX)),
                          param_name);
+INSTANTIATE_TEST_SUITE_P(Network, KernelStream,
+                         ::testing::Combine(::testing::Values(Where::network),
+                                            ::testing::Values(AF_INET, AF_INET6)),
+                         param_name);
 INSTANTIATE_TEST_SUITE_P(Worlds, KernelTcp,
-                         ::testing::Combine(::testing::ValuesIn(kWorlds),
+                         ::testing::Combine(::testing::Values(Where::asio, Where::sim,
+                                                              Where::network),
                                             ::testing::Values(AF_INET, AF_INET6)),
                          param_name);
 

@@ -317,6 +317,24 @@ TEST_F(SimNetworkTest, CloseWithUnreadInputResetsAfterTheLatency) {
   EXPECT_EQ(error_of(kernel().send(near.get(), "x")), ECONNRESET);
 }
 
+TEST_F(SimNetworkTest, LateDataCostsAClosedEndWhatItsPeerHasNoPlaceFor) {
+  for (const std::uint64_t bandwidth : {0, 1'000'000}) {
+    SCOPED_TRACE(bandwidth);
+    network().set_link({.latency_min = 10ms, .bandwidth = bandwidth});
+    auto [near, far] = stream_pair(kernel());
+    const std::size_t sent = fill(kernel(), near.get());
+    near.reset();
+    kernel().send(far.get(), "late");
+    pass(200ms);
+    EXPECT_EQ(network().stats().in_flight, 0u);
+    StreamReader reader(kernel(), far.get());
+    turns();
+    EXPECT_EQ(reader.got.size(), sent / 2);
+    EXPECT_FALSE(reader.eof);
+    EXPECT_EQ(reader.error, ECONNRESET);
+  }
+}
+
 TEST_F(SimNetworkTest, BytesThatFindTheirReceiverClosedAreAnsweredByAReset) {
   network().set_link({.latency_min = 10ms});
   auto [near, far] = stream_pair(kernel());

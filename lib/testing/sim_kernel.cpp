@@ -226,8 +226,9 @@ IoResult SimKernel::splice_out(int pipe, int socket, std::size_t count) {
 }
 IoResult SimKernel::splice(int from, int to, std::size_t count) {
   return call("splice", from, [&](SimSocket& source) {
-    SimSocket* sink = sockets_->find(to);
-    return sink ? sockets_->splice(source, *sink, count) : IoResult{.value = -1, .error = EBADF};
+    if (SimSocket* sink = sockets_->find(to)) return sockets_->splice(source, *sink, count);
+    ++bad_descriptors_;
+    return IoResult{.value = -1, .error = EBADF};
   });
 }
 IoResult SimKernel::send_file(int fd, int file, std::uint64_t offset, std::size_t count) {

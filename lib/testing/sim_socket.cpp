@@ -30,6 +30,7 @@ bool SimSocket::writable() const noexcept {
     case State::connecting:
       return false;
     case State::connected:
+      if (is_pipe()) return !peer || (pipe_end == PipeEnd::write && free_pages() > 0);
       // Linux's hysteresis: a third must be free, or each read of a byte would wake the writer.
       return error != 0 || shut_write || (!peer && !out) || space() >= (capacity() + 2) / 3;
     case State::fresh:
@@ -47,6 +48,39 @@ bool SimSocket::end_pending() const noexcept {
 std::size_t SimSocket::space() const noexcept {
   const std::size_t used = (peer ? peer->inbox.size() : 0) + (out ? out->bytes.size() : 0);
   return used < capacity() ? capacity() - used : 0;
+}
+
+std::size_t SimSocket::free_pages() const noexcept {
+  const std::size_t all = std::max<std::size_t>(capacity() / SimPage::kSize, 1);
+  return all - std::min(all, peer->pages.size());
+}
+
+void SimSocket::append(std::span<const BytesView> pieces, std::size_t count) {
+  for (const BytesView& piece : pieces) {
+    const BytesView part = piece.first(count);
+    if (!part.empty()) inbox.append(part);
+    count -= part.size();
+  }
+  ++arrivals;
+  edge_read();
+}
+
+void SimSocket::consume(std::size_t count) noexcept {
+  const std::size_t before = inbox.size();
+  inbox.consume(count);
+  arrivals = (arrivals * inbox.size() + before - 1) / before;
+  while (count > 0 && !pages.empty()) {
+    const std::size_t part = std::min(count, pages.front().bytes);
+    pages.front().bytes -= part;
+    if (pages.front().bytes == 0) pages.pop_front();
+    count -= part;
+  }
+}
+
+void SimSocket::unblock() {
+  if (!send_blocked || !writable()) return;
+  send_blocked = false;
+  edge_write();
 }
 
 void SimSocket::edge_read() {

@@ -3,11 +3,13 @@
 #include <ferry/address.h>
 #include <ferry/buffer.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <deque>
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -15,6 +17,13 @@ namespace ferry::testing {
 
 class SimWatch;
 struct SimFlow;
+
+/// Some bytes in a pipe, and how many may be written behind them; none behind spliced ones.
+struct SimPage {
+  static constexpr std::size_t kSize = 4096;
+  std::size_t bytes;
+  std::size_t room;
+};
 
 /// A datagram that waits to be received.
 struct SimDatagram {
@@ -61,6 +70,8 @@ struct SimSocket {
   bool shut_read = false;
   bool shut_write = false;
   bool send_blocked = false;  // somebody was told that it is full: the end of that is an edge
+  std::size_t arrivals = 0;   // pieces that the inbox came in, about: splice moves them as they are
+  std::deque<SimPage> pages;  // of a pipe's reading end: what the inbox lies in
   int error = 0;              // what the next call, or SO_ERROR, reports
 
   bool is_unix() const noexcept { return family == AF_UNIX; }
@@ -78,11 +89,21 @@ struct SimSocket {
   bool end_pending() const noexcept;
   /// Bytes `send` would take.
   std::size_t space() const noexcept;
+  /// Of a pipe's writing end: how many pages are free, and how much each holds.
+  std::size_t free_pages() const noexcept;
+  std::size_t page_size() const noexcept { return std::min(SimPage::kSize, capacity()); }
+  /// The first `count` bytes of these arrive.
+  void append(std::span<const BytesView> pieces, std::size_t count);
+  /// The first of what has arrived is taken out.
+  void consume(std::size_t count) noexcept;
+  /// Who waits for room is told if there is enough.
+  void unblock();
   void edge_read();
   void edge_write();
   /// It gets a RST.
   void reset();
-  /// The other end drops what it has not sent: all that is more than SO_RCVBUF, and a FIN behind it.
+  /// The other end drops what it has not sent: all that is more than SO_RCVBUF, and a FIN behind
+  /// it.
   void drop_unsent();
   /// TCP that hears nothing more: what comes all the same it answers with a RST.
   bool is_deaf() const noexcept { return shut_read && shut_write && !is_unix(); }

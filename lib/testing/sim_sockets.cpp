@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <stdexcept>
-#include <tuple>
 
 namespace ferry::testing {
 namespace {
@@ -110,44 +109,6 @@ std::pair<int, int> SimSockets::connected_pair(int family, int type) {
   return {first, enter(std::move(server))};
 }
 
-IoResult SimSockets::pipe(int& read_end, int& write_end) {
-  if (open_ + 2 > options_.descriptor_limit) return fail(EMFILE);
-  std::tie(read_end, write_end) = connected_pair(AF_UNIX, SOCK_STREAM);
-  find(read_end)->pipe_end = SimSocket::PipeEnd::read;
-  find(write_end)->pipe_end = SimSocket::PipeEnd::write;
-  return done();
-}
-
-IoResult SimSockets::set_pipe_size(SimSocket& pipe, std::size_t bytes) {
-  if (!pipe.is_pipe() || !pipe.peer) return fail(EBADF);
-  SimSocket& writer = pipe.pipe_end == SimSocket::PipeEnd::write ? pipe : *pipe.peer;
-  writer.peer->receive_size = bytes / 2;
-  writer.send_size = bytes - bytes / 2;
-  return done(bytes);
-}
-
-IoResult SimSockets::splice(SimSocket& from, SimSocket& to, std::size_t count) {
-  if (from.is_pipe() == to.is_pipe() || from.is_datagram() || to.is_datagram()) return fail(EINVAL);
-  if (from.inbox.empty()) {
-    std::byte nothing[1];
-    return recv(from, nothing);
-  }
-  const BytesView there = from.inbox.view().first(count);
-  const IoResult sent = send(to, std::span(&there, 1));
-  if (!sent.ok()) return sent;
-  // As recv takes it out, so that the other end learns of the room.
-  std::vector<std::byte> taken(sent.count());
-  return recv(from, taken);
-}
-
-IoResult SimSockets::read(SimSocket& socket, MutableBytes into) {
-  return socket.pipe_end == SimSocket::PipeEnd::write ? fail(EBADF) : recv(socket, into);
-}
-
-IoResult SimSockets::write(SimSocket& socket, std::span<const BytesView> pieces) {
-  return socket.pipe_end == SimSocket::PipeEnd::read ? fail(EBADF) : send(socket, pieces);
-}
-
 IoResult SimSockets::close(SimSocket& socket) {
   if (socket.watch) sim_fatal("close of a descriptor that is still watched", socket.fd);
   if (socket.is_datagram()) {
@@ -181,12 +142,8 @@ IoResult SimSockets::recv(SimSocket& socket, MutableBytes into) {
     const BytesView there = socket.inbox.view().first(into.size());
     const std::size_t count = there.size();
     std::memcpy(into.data(), there.data(), count);
-    socket.inbox.consume(count);
-    SimSocket* sender = socket.peer;
-    if (sender && sender->send_blocked && sender->writable()) {
-      sender->send_blocked = false;
-      sender->edge_write();
-    }
+    socket.consume(count);
+    if (socket.peer) socket.peer->unblock();
     return done(count);
   }
   // After a FIN, TCP says "end" whatever came behind it; a unix socket reports its error first.
@@ -228,10 +185,9 @@ IoResult SimSockets::send(SimSocket& socket, std::span<const BytesView> pieces) 
     socket.reset();
     return done(size);
   }
-  std::size_t room = std::min(size, socket.space());
-  if (room < size) socket.send_blocked = true;
-  if (room == 0) return fail(EAGAIN);
-  const std::size_t sent = room;
+  const std::size_t sent = std::min(size, socket.space());
+  if (sent < size) socket.send_blocked = true;
+  if (sent == 0) return fail(EAGAIN);
   if (socket.out) {
     wires_.send(*socket.out, pieces, sent);
     return done(sent);
@@ -242,12 +198,7 @@ IoResult SimSockets::send(SimSocket& socket, std::span<const BytesView> pieces) 
     socket.peer->reset();
     return done(sent);
   }
-  for (const BytesView& piece : pieces) {
-    const BytesView part = piece.first(room);
-    if (!part.empty()) socket.peer->inbox.append(part);
-    room -= part.size();
-  }
-  socket.peer->edge_read();
+  socket.peer->append(pieces, sent);
   return done(sent);
 }
 
@@ -334,10 +285,7 @@ IoResult SimSockets::set_option(SimSocket& socket, int level, int name, int valu
     (name == SO_SNDBUF ? socket.send_size : socket.receive_size) =
         static_cast<std::size_t>(std::max(value, 1));
     SimSocket* sender = name == SO_SNDBUF ? &socket : socket.peer;
-    if (sender && sender->send_blocked && sender->writable()) {
-      sender->send_blocked = false;
-      sender->edge_write();
-    }
+    if (sender) sender->unblock();
     return done();
   }
   if (level == SOL_SOCKET &&

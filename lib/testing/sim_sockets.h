@@ -43,6 +43,7 @@ class SimSockets {
   IoResult pipe(int& read_end, int& write_end);
   static IoResult set_pipe_size(SimSocket& pipe, std::size_t bytes);
   IoResult splice(SimSocket& from, SimSocket& to, std::size_t count);
+  static IoResult write_pipe(SimSocket& pipe, std::span<const BytesView> pieces);
   IoResult recv_datagrams(SimSocket& socket, std::span<IncomingDatagram> into);
   IoResult send_datagrams(SimSocket& socket, std::span<const OutgoingDatagram> datagrams);
   static IoResult set_membership(SimSocket& socket, const Address& group, bool join);
@@ -84,6 +85,8 @@ class SimSockets {
   void refuse(const SimDatagram& datagram);
   /// The end of one side; its peer learns what Linux would tell it.
   void disconnect(SimSocket& socket);
+  IoResult splice_in(SimSocket& socket, SimSocket& pipe, std::size_t count);
+  IoResult splice_out(SimSocket& pipe, SimSocket& socket, std::size_t count);
   /// The same through the network.
   void leave(SimSocket& socket, bool hard);
 

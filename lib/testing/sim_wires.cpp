@@ -399,8 +399,8 @@ void SimWires::deliver_bytes(SimFlow& flow, std::size_t size) {
     }
   }
   if (count > 0) {
-    flow.to->inbox.append(flow.bytes.view().first(count));
-    flow.to->edge_read();
+    const BytesView arrived = flow.bytes.view();
+    flow.to->append(std::span(&arrived, 1), count);
     stats_.bytes += count;
   }
   flow.bytes.consume(size);

@@ -1,9 +1,8 @@
-// Datagram sockets and pipes by plain calls of the kernel: both worlds must say the same.
+// Datagram sockets by plain calls of the kernel: both worlds must say the same.
 
 #include "kernel_suite.h"
 
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <array>
 #include <cerrno>
@@ -148,42 +147,6 @@ TEST_P(KernelDatagram, NamesOfStreamsAndOfDatagramsDoNotMeet) {
   EXPECT_FALSE(met);
   const Socket second(kernel(), kernel().socket(AF_INET, SOCK_DGRAM, 0).fd());
   EXPECT_EQ(error_of(kernel().bind(second.get(), name_of(datagrams))), EADDRINUSE);
-}
-
-TEST_P(KernelDatagram, APipeHasTwoEndsOfOneWayEach) {
-  int ends[2];
-  ASSERT_TRUE(kernel().pipe(ends[0], ends[1]).ok());
-  Socket reading(kernel(), ends[0]);
-  Socket writing(kernel(), ends[1]);
-  std::array<std::byte, 10> memory;
-  const BytesView pieces[] = {"ab", "", "c"};
-  EXPECT_EQ(kernel().file_type(reading.get()).value, S_IFIFO);
-  EXPECT_TRUE(kernel().read(reading.get(), memory).would_block());
-  EXPECT_EQ(kernel().write_pieces(writing.get(), pieces).value, 3);
-  EXPECT_EQ(error_of(kernel().read(writing.get(), memory)), EBADF);
-  EXPECT_EQ(error_of(kernel().write_pieces(reading.get(), pieces)), EBADF);
-  EXPECT_EQ(kernel().read(reading.get(), memory).value, 3);
-  EXPECT_EQ(kernel().write_pieces(writing.get(), pieces).value, 3);
-  writing.reset();
-  EXPECT_EQ(kernel().read(reading.get(), memory).value, 3);  // what was written before the end
-  EXPECT_EQ(kernel().read(reading.get(), memory).value, 0);
-}
-
-TEST_P(KernelDatagram, WritingToAPipeThatNobodyReadsIsAnErrorAndNoSignal) {
-  int ends[2];
-  ASSERT_TRUE(kernel().pipe(ends[0], ends[1]).ok());
-  Socket reading(kernel(), ends[0]);
-  const Socket writing(kernel(), ends[1]);
-  Ear ear;
-  const FdWatchPtr watched = watch(kernel(), writing.get(), ear);
-  watched->arm(Direction::read, FdWatch::Arm::if_ready);
-  turns();
-  EXPECT_EQ(ear.readable, 0);
-  const BytesView text = "x";
-  ASSERT_TRUE(kernel().write_pieces(writing.get(), std::span(&text, 1)).ok());
-  reading.reset();
-  run_until([&] { return ear.readable == 1; });
-  EXPECT_EQ(error_of(kernel().write_pieces(writing.get(), std::span(&text, 1))), EPIPE);
 }
 
 }  // namespace

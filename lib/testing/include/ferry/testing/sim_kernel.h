@@ -25,6 +25,7 @@ class SimWires;
 struct SimOptions {
   /// Bytes one direction of a connection holds before send says EAGAIN; half of it is the sender's
   /// SO_SNDBUF, half the receiver's SO_RCVBUF, and setting those changes it (they are not doubled).
+  /// A pipe holds as much, in pages of 4096 bytes (pipe(7)): spliced bytes take one for each piece.
   std::size_t pipe_capacity = 64 * 1024;
   /// Descriptors that may be open at once; one more is EMFILE.
   std::size_t descriptor_limit = 65536;

@@ -170,31 +170,42 @@ IoResult SimKernel::call(const char* name, int fd, Body body) {
   return {.value = -1, .error = EBADF};
 }
 
+template <class Body>
+IoResult SimKernel::socket_call(const char* name, int fd, Body body) {
+  return call(name, fd, [&](SimSocket& socket) {
+    return socket.is_pipe() ? IoResult{.value = -1, .error = ENOTSOCK} : body(socket);
+  });
+}
+
 IoResult SimKernel::socket(int family, int type, int protocol) {
   count("socket");
   return sockets_->socket(family, type, protocol);
 }
 IoResult SimKernel::bind(int fd, const Address& address) {
-  return call("bind", fd, [&](SimSocket& socket) { return sockets_->bind(socket, address); });
+  return socket_call("bind", fd,
+                     [&](SimSocket& socket) { return sockets_->bind(socket, address); });
 }
 IoResult SimKernel::listen(int fd, int backlog) {
-  return call("listen", fd, [&](SimSocket& socket) { return sockets_->listen(socket, backlog); });
+  return socket_call("listen", fd,
+                     [&](SimSocket& socket) { return sockets_->listen(socket, backlog); });
 }
 IoResult SimKernel::accept(int fd, Address& peer) {
-  return call("accept", fd, [&](SimSocket& socket) { return sockets_->accept(socket, peer); });
+  return socket_call("accept", fd,
+                     [&](SimSocket& socket) { return sockets_->accept(socket, peer); });
 }
 IoResult SimKernel::connect(int fd, const Address& address) {
-  return call("connect", fd, [&](SimSocket& socket) { return sockets_->connect(socket, address); });
+  return socket_call("connect", fd,
+                     [&](SimSocket& socket) { return sockets_->connect(socket, address); });
 }
 IoResult SimKernel::recv(int fd, MutableBytes into) {
-  return call("recv", fd, [&](SimSocket& socket) { return sockets_->recv(socket, into); });
+  return socket_call("recv", fd, [&](SimSocket& socket) { return sockets_->recv(socket, into); });
 }
 IoResult SimKernel::send(int fd, BytesView bytes) {
-  return call("send", fd,
-              [&](SimSocket& socket) { return sockets_->send(socket, std::span(&bytes, 1)); });
+  return socket_call(
+      "send", fd, [&](SimSocket& socket) { return sockets_->send(socket, std::span(&bytes, 1)); });
 }
 IoResult SimKernel::send_pieces(int fd, std::span<const BytesView> pieces) {
-  return call("sendmsg", fd, [&](SimSocket& socket) {
+  return socket_call("sendmsg", fd, [&](SimSocket& socket) {
     return sockets_->send(socket, pieces.first(std::min(pieces.size(), kMaxPieces)));
   });
 }
@@ -238,7 +249,7 @@ IoResult SimKernel::send_file(int fd, int file, std::uint64_t offset, std::size_
         read_file(file, offset, MutableBytes(bytes).first(std::min(count, bytes.size())));
     if (!got.ok() || got.count() == 0) return got;
     const BytesView piece(bytes.data(), got.count());
-    return sockets_->send(socket, std::span(&piece, 1));
+    return sockets_->write(socket, std::span(&piece, 1));
   });
 }
 IoResult SimKernel::read_at(int file, std::uint64_t offset, MutableBytes into) {
@@ -254,41 +265,45 @@ IoResult SimKernel::duplicate(int file) {
   return duplicate_file(file);
 }
 IoResult SimKernel::recv_datagrams(int fd, std::span<IncomingDatagram> into) {
-  return call("recvmmsg", fd, [&](SimSocket& socket) {
+  return socket_call("recvmmsg", fd, [&](SimSocket& socket) {
     return sockets_->recv_datagrams(socket, into.first(std::min(into.size(), kMaxDatagrams)));
   });
 }
 IoResult SimKernel::send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) {
-  return call("sendmmsg", fd, [&](SimSocket& socket) {
+  return socket_call("sendmmsg", fd, [&](SimSocket& socket) {
     return sockets_->send_datagrams(socket,
                                     datagrams.first(std::min(datagrams.size(), kMaxDatagrams)));
   });
 }
 IoResult SimKernel::set_membership(int fd, const Address& group, unsigned, bool join) {
-  return call("setsockopt", fd,
-              [&](SimSocket& socket) { return SimSockets::set_membership(socket, group, join); });
+  return socket_call("setsockopt", fd, [&](SimSocket& socket) {
+    return SimSockets::set_membership(socket, group, join);
+  });
 }
 IoResult SimKernel::shutdown(int fd, int how) {
-  return call("shutdown", fd, [&](SimSocket& socket) { return sockets_->shutdown(socket, how); });
+  return socket_call("shutdown", fd,
+                     [&](SimSocket& socket) { return sockets_->shutdown(socket, how); });
 }
 IoResult SimKernel::close(int fd) noexcept {
   return call("close", fd, [&](SimSocket& socket) { return sockets_->close(socket); });
 }
 IoResult SimKernel::local_address(int fd, Address& address) {
-  return call("getsockname", fd,
-              [&](SimSocket& socket) { return sockets_->local_address(socket, address); });
+  return socket_call("getsockname", fd,
+                     [&](SimSocket& socket) { return sockets_->local_address(socket, address); });
 }
 IoResult SimKernel::peer_address(int fd, Address& address) {
-  return call("getpeername", fd,
-              [&](SimSocket& socket) { return sockets_->peer_address(socket, address); });
+  return socket_call("getpeername", fd,
+                     [&](SimSocket& socket) { return sockets_->peer_address(socket, address); });
 }
 IoResult SimKernel::set_option(int fd, int level, int name, int value) {
-  return call("setsockopt", fd,
-              [&](SimSocket& socket) { return sockets_->set_option(socket, level, name, value); });
+  return socket_call("setsockopt", fd, [&](SimSocket& socket) {
+    return sockets_->set_option(socket, level, name, value);
+  });
 }
 IoResult SimKernel::get_option(int fd, int level, int name, int& value) {
-  return call("getsockopt", fd,
-              [&](SimSocket& socket) { return sockets_->get_option(socket, level, name, value); });
+  return socket_call("getsockopt", fd, [&](SimSocket& socket) {
+    return sockets_->get_option(socket, level, name, value);
+  });
 }
 std::shared_ptr<Executor> SimKernel::make_executor() {
   if (!options_.simulate_threads) return Kernel::make_executor();

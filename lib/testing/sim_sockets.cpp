@@ -264,20 +264,17 @@ void SimSockets::leave(SimSocket& socket, bool hard) {
 // -- looking and setting
 
 IoResult SimSockets::local_address(const SimSocket& socket, Address& address) const {
-  if (socket.is_pipe()) return fail(ENOTSOCK);
   address = socket.local.empty() ? any_address(socket.family) : socket.local;
   return done();
 }
 
 IoResult SimSockets::peer_address(const SimSocket& socket, Address& address) const {
-  if (socket.is_pipe()) return fail(ENOTSOCK);
   if (socket.state != State::connected) return fail(ENOTCONN);
   address = socket.remote;
   return done();
 }
 
 IoResult SimSockets::set_option(SimSocket& socket, int level, int name, int value) {
-  if (socket.is_pipe()) return fail(ENOTSOCK);
   if (level == IPPROTO_TCP && socket.is_unix()) return fail(EOPNOTSUPP);
   if (level == IPPROTO_IPV6 && socket.family != AF_INET6) return fail(ENOPROTOOPT);
   if (level == IPPROTO_UDP) return fail(ENOPROTOOPT);
@@ -297,7 +294,6 @@ IoResult SimSockets::set_option(SimSocket& socket, int level, int name, int valu
 }
 
 IoResult SimSockets::get_option(SimSocket& socket, int level, int name, int& value) const {
-  if (socket.is_pipe()) return fail(ENOTSOCK);
   if (level == IPPROTO_TCP && socket.is_unix()) return fail(EOPNOTSUPP);
   if (level == IPPROTO_UDP) return fail(ENOPROTOOPT);
   if (level == SOL_SOCKET) {

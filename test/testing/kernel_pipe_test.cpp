@@ -80,6 +80,30 @@ TEST_P(KernelPipe, WritingWhereNobodyReadsIsAnErrorAndNoSignal) {
   EXPECT_EQ(error_of(write("x")), EPIPE);
 }
 
+TEST_P(KernelPipe, IsNoSocket) {
+  std::byte byte{};
+  const BytesView piece = "x";
+  Address address;
+  int value = 0;
+  for (const Socket* end : {&reading_, &writing_}) {
+    const int fd = end->get();
+    EXPECT_EQ(error_of(kernel().recv(fd, {&byte, 1})), ENOTSOCK);
+    EXPECT_EQ(error_of(kernel().send(fd, piece)), ENOTSOCK);
+    EXPECT_EQ(error_of(kernel().send_pieces(fd, std::span(&piece, 1))), ENOTSOCK);
+    EXPECT_EQ(error_of(kernel().bind(fd, Address::loopback(0))), ENOTSOCK);
+    EXPECT_EQ(error_of(kernel().listen(fd, 1)), ENOTSOCK);
+    EXPECT_EQ(error_of(kernel().accept(fd, address)), ENOTSOCK);
+    EXPECT_EQ(error_of(kernel().connect(fd, Address::loopback(1))), ENOTSOCK);
+    EXPECT_EQ(error_of(kernel().shutdown(fd, SHUT_WR)), ENOTSOCK);
+    EXPECT_EQ(error_of(kernel().local_address(fd, address)), ENOTSOCK);
+    EXPECT_EQ(error_of(kernel().peer_address(fd, address)), ENOTSOCK);
+    EXPECT_EQ(error_of(kernel().set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1)), ENOTSOCK);
+    EXPECT_EQ(error_of(kernel().get_option(fd, SOL_SOCKET, SO_ERROR, value)), ENOTSOCK);
+  }
+  EXPECT_EQ(write("x").value, 1) << "nothing has become of it";
+  EXPECT_EQ(read(10).value, 1);
+}
+
 TEST_P(KernelPipe, SizeIsAPowerOfTwoAndNotLessThanIsThere) {
   EXPECT_EQ(kernel().set_pipe_size(writing_.get(), 1).count(), kPage);
   EXPECT_EQ(kernel().set_pipe_size(reading_.get(), kPage + 1).count(), 2 * kPage);

@@ -201,6 +201,9 @@ class SimKernel final : public Kernel {
   /// Every socket call goes through here, to be counted. To make calls fail is FaultKernel's.
   template <class Body>
   IoResult call(const char* name, int fd, Body body);
+  /// The same where a pipe will not do.
+  template <class Body>
+  IoResult socket_call(const char* name, int fd, Body body);
   IoResult splice(int from, int to, std::size_t count);
   void count(const char* name);
 

@@ -62,8 +62,9 @@ constexpr Failures kFailures[] = {
 /// Of these the program may be told "not now", if it is told when it may try again: if it watches
 /// the descriptor.
 bool may_block(std::string_view call) {
-  constexpr std::string_view kCalls[] = {"accept", "read",     "recv",     "recvmmsg", "recvmsg",
-                                         "send",   "sendfile", "sendmmsg", "sendmsg",  "writev"};
+  constexpr std::string_view kCalls[] = {"accept",  "read",   "recv",     "recvmmsg",
+                                         "recvmsg", "send",   "sendfile", "sendmmsg",
+                                         "sendmsg", "splice", "writev"};
   return std::find(std::begin(kCalls), std::end(kCalls), call) != std::end(kCalls);
 }
 

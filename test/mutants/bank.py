@@ -344,6 +344,13 @@ plant(
     "")
 
 plant(
+    "full_pipe_taken_for_an_empty_socket",
+    "sozu (#1323): EAGAIN of a full pipe, and what the socket still had was never read",
+    "lib/net/stream_splice.cpp",
+    "      rare_->splice->unsure = sink->piped_;\n",
+    "")
+
+plant(
     "half_a_batch_of_datagrams_dropped",
     "libuv (#3129, #3249): sendmmsg took some of a batch, and all of it was taken off the queue",
     "lib/net/datagram_send.cpp",

@@ -216,6 +216,47 @@ TEST_F(FaultKernelTest, SomeOfTheShortCountsOfAStormAreNothingForNow) {
   EXPECT_EQ(kernel_->injected().size(), before);
 }
 
+TEST_F(FaultKernelTest, ASpliceMayHaveToWaitForTheSocketThatIsWatched) {
+  struct Client : Kernel::Client {
+    FaultKernel& kernel;
+    int left = 0;
+    explicit Client(FaultKernel& k) : kernel(k) {}
+    void on_drain() override { --left > 0 ? kernel.request_drain() : kernel.stop(); }
+    void on_timer() override {}
+    void on_signal(int) override {}
+  } client(*kernel_);
+  kernel_->attach(client);
+  int ends[2];
+  ASSERT_TRUE(kernel_->pipe(ends[0], ends[1]).ok());
+  {
+    Ear ear;
+    const FdWatchPtr watched = watch(*kernel_, b_, ear);
+    int refused = 0;
+    for (int i = 0; i < 400; ++i) {
+      send("some bytes");
+      kernel_->storm({.seed = static_cast<std::uint64_t>(i), .short_counts = 1000});
+      const IoResult moved = kernel_->splice_in(b_, ends[1], 100);
+      kernel_->heal();
+      if (!moved.ok()) {
+        ASSERT_TRUE(moved.would_block());
+        ++refused;
+        watched->arm(Direction::read, FdWatch::Arm::after_would_block);
+        client.left = 4;
+        kernel_->request_drain();
+        kernel_->run();
+        EXPECT_EQ(ear.readable, refused) << "what is there is told again";
+      }
+      recv();
+      std::byte bytes[100];
+      kernel_->read(ends[0], bytes);
+    }
+    EXPECT_GT(refused, 20);
+    EXPECT_LT(refused, 100);
+  }
+  kernel_->close(ends[0]);
+  kernel_->close(ends[1]);
+}
+
 TEST_F(FaultKernelTest, HealEndsAllFaults) {
   const auto guard = kernel_->inject({.call = "send", .error = EPIPE});
   kernel_->storm({.errors = 1000});

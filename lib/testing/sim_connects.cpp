@@ -33,6 +33,7 @@ IoResult SimSockets::bind(SimSocket& socket, const Address& address) {
 IoResult SimSockets::listen(SimSocket& socket, int backlog) {
   if (socket.is_datagram()) return fail(EOPNOTSUPP);
   if (socket.state != State::fresh && socket.state != State::listening) return fail(EINVAL);
+  if (socket.refused) return fail(EINVAL);
   if (!socket.named) {
     if (socket.is_unix()) return fail(EINVAL);
     const Address any = *Address::ip(socket.family == AF_INET ? "0.0.0.0" : "::", 0);
@@ -59,6 +60,10 @@ IoResult SimSockets::accept(SimSocket& socket, Address& peer) {
 IoResult SimSockets::connect(SimSocket& socket, const Address& address) {
   if (socket.is_datagram()) return connect_datagram(socket, address);
   if (socket.state == State::connecting) return fail(EALREADY);
+  if (std::exchange(socket.refused, false)) {
+    const int error = std::exchange(socket.error, 0);
+    return fail(error ? error : ECONNABORTED);
+  }
   if (socket.state != State::fresh) return fail(EISCONN);
   if (address.family() != socket.family) return fail(socket.is_unix() ? EINVAL : EAFNOSUPPORT);
   return socket.is_unix() ? connect_unix(socket, address) : connect_tcp(socket, address);
@@ -68,7 +73,7 @@ IoResult SimSockets::connect_unix(SimSocket& socket, const Address& address) {
   SimSocket* listener = names_.find_unix(address);
   if (!listener) return fail(address.is_abstract() ? ECONNREFUSED : ENOENT);
   if (listener->is_datagram()) return fail(EPROTOTYPE);
-  if (listener->state != State::listening) return fail(ECONNREFUSED);
+  if (listener->state != State::listening || listener->shut_read) return fail(ECONNREFUSED);
   if (full(*listener)) return fail(EAGAIN);
   if (!socket.named) socket.local = Address::unix_path("");
   socket.remote = address;
@@ -159,6 +164,7 @@ TimePoint SimSockets::next_connect() const noexcept {
 
 void SimSockets::fail_connect(SimSocket& socket, int error) {
   socket.state = State::fresh;
+  socket.refused = true;
   socket.error = error;
   socket.edge_read();
   socket.edge_write();

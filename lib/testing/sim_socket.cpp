@@ -102,6 +102,14 @@ void SimSocket::reset() {
   edge_write();
 }
 
+bool SimSocket::is_over() const noexcept {
+  if (is_unix() || is_datagram() || state != State::connected || !shut_write || !fin_received)
+    return false;
+  // A FIN waits behind what has no place yet.
+  return inbox.size() <= receive_size && (!peer || peer->inbox.size() <= peer->receive_size) &&
+         (!out || out->segments.empty());
+}
+
 void SimSocket::drop_unsent() {
   if (is_unix() || inbox.size() <= receive_size) return;
   inbox = Buffer(inbox.view().first(receive_size));

@@ -67,6 +67,7 @@ struct SimSocket {
   SimFlow* out = nullptr;     // the network's way to the peer, open or not; null: there is none
   Buffer inbox;
   bool fin_received = false;
+  bool refused = false;  // its connect failed; the next one only says so
   bool shut_read = false;
   bool shut_write = false;
   bool send_blocked = false;  // somebody was told that it is full: the end of that is an edge
@@ -105,6 +106,8 @@ struct SimSocket {
   /// The other end drops what it has not sent: all that is more than SO_RCVBUF, and a FIN behind
   /// it.
   void drop_unsent();
+  /// TCP, and the FINs of both sides have arrived: nobody will hear anything of the other.
+  bool is_over() const noexcept;
   /// TCP that hears nothing more: what comes all the same it answers with a RST.
   bool is_deaf() const noexcept { return shut_read && shut_write && !is_unix(); }
 

@@ -135,6 +135,7 @@ IoResult SimSockets::recv(SimSocket& socket, MutableBytes into) {
   }
   if (socket.state == State::fresh && socket.error) return fail(std::exchange(socket.error, 0));
   if (socket.state == State::fresh || socket.state == State::listening) {
+    if (socket.refused) return done();
     return fail(socket.is_unix() ? EINVAL : ENOTCONN);
   }
   if (into.empty()) return done();
@@ -206,12 +207,14 @@ IoResult SimSockets::send(SimSocket& socket, std::span<const BytesView> pieces) 
 
 IoResult SimSockets::shutdown(SimSocket& socket, int how) {
   if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return fail(EINVAL);
-  if (socket.state != State::connected) return fail(ENOTCONN);
+  if (socket.is_over()) return fail(ENOTCONN);
+  // A unix socket remembers it for a connection to come, whose other end hears of the next one.
+  if (socket.state != State::connected && !socket.is_unix()) return fail(ENOTCONN);
   if (how != SHUT_WR && !std::exchange(socket.shut_read, true)) {
     socket.edge_read();
     if (socket.is_unix() && socket.peer) socket.peer->edge_write();
   }
-  if (how != SHUT_RD && !std::exchange(socket.shut_write, true)) {
+  if (how != SHUT_RD && (!std::exchange(socket.shut_write, true) || socket.is_unix())) {
     socket.edge_write();
     if (socket.out) {
       wires_.send_fin(*socket.out);
@@ -233,8 +236,13 @@ void SimSockets::disconnect(SimSocket& socket) {
       client->reset();
     }
   }
+  const bool over = socket.is_over();
   SimSocket* peer = std::exchange(socket.peer, nullptr);
   if (peer) peer->peer = nullptr;
+  if (over) {
+    if (socket.out) wires_.leave(socket);
+    return;
+  }
   const auto linger = socket.options.find({SOL_SOCKET, SO_LINGER});
   const bool hard = linger != socket.options.end() && linger->second == 0 && !socket.is_unix();
   // Who waits for room tries again, as Linux does by itself, and is answered.
@@ -269,7 +277,7 @@ IoResult SimSockets::local_address(const SimSocket& socket, Address& address) co
 }
 
 IoResult SimSockets::peer_address(const SimSocket& socket, Address& address) const {
-  if (socket.state != State::connected) return fail(ENOTCONN);
+  if (socket.state != State::connected || socket.is_over()) return fail(ENOTCONN);
   address = socket.remote;
   return done();
 }

@@ -128,6 +128,33 @@ TEST_P(KernelConnect, RefusalComesAsReadinessAndPendingError) {
   EXPECT_EQ(error_of(kernel().peer_address(client.get(), peer)), ENOTCONN);
 }
 
+TEST_P(KernelConnect, TheNextConnectOfARefusedSocketOnlySaysSo) {
+  Address nobody;
+  {
+    const RawListener listener(kernel());
+    nobody = listener.address();
+  }
+  RawListener listener(kernel());
+  for (const bool asked : {false, true}) {
+    SCOPED_TRACE(asked);
+    const Socket client = open();
+    EXPECT_EQ(error_of(kernel().connect(client.get(), nobody)), EINPROGRESS);
+    turns();
+    if (asked) {
+      int error = 0;
+      ASSERT_TRUE(kernel().get_option(client.get(), SOL_SOCKET, SO_ERROR, error).ok());
+      EXPECT_EQ(error, ECONNREFUSED);
+      std::byte byte{};
+      EXPECT_EQ(kernel().recv(client.get(), {&byte, 1}).value, 0);
+    }
+    EXPECT_EQ(error_of(kernel().listen(client.get(), 1)), EINVAL);
+    EXPECT_EQ(error_of(kernel().connect(client.get(), listener.address())),
+              asked ? ECONNABORTED : ECONNREFUSED);
+    EXPECT_EQ(error_of(kernel().connect(client.get(), listener.address())), EINPROGRESS);
+    run_until([&] { return listener.accept().has_value(); });
+  }
+}
+
 TEST_P(KernelConnect, UnixNameThatNobodyHasIsRefused) {
   const Socket client = open(AF_UNIX);
   EXPECT_EQ(error_of(kernel().connect(client.get(), unused_unix_address())), ECONNREFUSED);
@@ -317,6 +344,31 @@ TEST_P(KernelConnect, FreshSocketSaysThatItIsNotConnected) {
   const Socket unix_socket = open(AF_UNIX);
   EXPECT_EQ(error_of(kernel().recv(unix_socket.get(), {&byte, 1})), EINVAL);
   EXPECT_EQ(error_of(kernel().send(unix_socket.get(), "x")), ENOTCONN);
+}
+
+TEST_P(KernelConnect, UnixSocketRemembersAShutdownForItsConnection) {
+  RawListener listener(kernel(), unused_unix_address());
+  const Socket client = open(AF_UNIX);
+  EXPECT_TRUE(kernel().shutdown(client.get(), SHUT_WR).ok());
+  EXPECT_EQ(error_of(kernel().send(client.get(), "x")), ENOTCONN);
+  EXPECT_TRUE(kernel().connect(client.get(), listener.address()).ok());
+  EXPECT_EQ(error_of(kernel().send(client.get(), "x")), EPIPE);
+  auto server = listener.accept();
+  std::byte byte{};
+  EXPECT_TRUE(kernel().recv(server->fd(), {&byte, 1}).would_block());
+  EXPECT_TRUE(kernel().shutdown(client.get(), SHUT_WR).ok());
+  EXPECT_EQ(kernel().recv(server->fd(), {&byte, 1}).value, 0);
+}
+
+TEST_P(KernelConnect, UnixListenerThatIsShutRefuses) {
+  RawListener listener(kernel(), unused_unix_address());
+  EXPECT_TRUE(kernel().shutdown(listener.fd(), SHUT_WR).ok());
+  const Socket first = open(AF_UNIX);
+  EXPECT_TRUE(kernel().connect(first.get(), listener.address()).ok());
+  EXPECT_TRUE(kernel().shutdown(listener.fd(), SHUT_RD).ok());
+  EXPECT_EQ(error_of(kernel().connect(open(AF_UNIX).get(), listener.address())), ECONNREFUSED);
+  EXPECT_TRUE(listener.accept()) << "it came before";
+  EXPECT_FALSE(listener.accept());
 }
 
 TEST_P(KernelConnect, SocketOfAnUnknownFamilyIsRefused) {

@@ -144,6 +144,52 @@ TEST_P(KernelStream, OtherDirectionLivesOnAfterAHalfClose) {
   EXPECT_EQ(recv(a_).value, 0);
 }
 
+TEST_P(KernelTcp, ConnectionIsOverWhenBothSaidTheirEnd) {
+  Address address;
+  send(a_, "unread");
+  shut(a_, SHUT_WR);
+  shut(a_, SHUT_WR);
+  EXPECT_TRUE(kernel().peer_address(a_.get(), address).ok());
+  EXPECT_TRUE(kernel().peer_address(b_.get(), address).ok());
+  shut(b_, SHUT_WR);
+  for (const Socket* each : {&a_, &b_}) {
+    EXPECT_EQ(error_of(kernel().peer_address(each->get(), address)), ENOTCONN);
+    EXPECT_EQ(error_of(kernel().shutdown(each->get(), SHUT_WR)), ENOTCONN);
+    EXPECT_EQ(error_of(kernel().shutdown(each->get(), SHUT_RD)), ENOTCONN);
+    EXPECT_EQ(error_of(kernel().connect(each->get(), address)), EISCONN);
+  }
+  EXPECT_EQ(error_of(send(a_, "x")), EPIPE);
+  b_.reset();
+  EXPECT_EQ(recv(a_).value, 0) << "nobody is left to be reset";
+  int error = 0;
+  ASSERT_TRUE(kernel().get_option(a_.get(), SOL_SOCKET, SO_ERROR, error).ok());
+  EXPECT_EQ(error, 0);
+}
+
+TEST_P(KernelTcp, ConnectionIsOverWhenTheLastOfTwoEndsSaysSo) {
+  Address address;
+  a_.reset();
+  EXPECT_TRUE(kernel().peer_address(b_.get(), address).ok());
+  shut(b_, SHUT_WR);
+  EXPECT_EQ(error_of(kernel().peer_address(b_.get(), address)), ENOTCONN);
+  EXPECT_EQ(recv(b_).value, 0);
+}
+
+TEST_P(KernelTcp, ConnectionIsNotOverWhileAnEndWaitsBehindData) {
+  Address address;
+  fill(kernel(), a_.get());
+  shut(a_, SHUT_WR);
+  shut(b_, SHUT_WR);
+  for (const Socket* each : {&a_, &b_}) {
+    EXPECT_TRUE(kernel().peer_address(each->get(), address).ok());
+    EXPECT_TRUE(kernel().shutdown(each->get(), SHUT_WR).ok());
+  }
+  run_until([&] { return read(b_).empty() && recv(b_).value == 0; });
+  for (const Socket* each : {&a_, &b_}) {
+    EXPECT_EQ(error_of(kernel().peer_address(each->get(), address)), ENOTCONN);
+  }
+}
+
 TEST_P(KernelStream, CloseDeliversWhatWasSentThenTheEnd) {
   send(a_, "bye");
   a_.reset();

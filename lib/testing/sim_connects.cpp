@@ -82,21 +82,23 @@ IoResult SimSockets::connect_unix(SimSocket& socket, const Address& address) {
 }
 
 IoResult SimSockets::connect_tcp(SimSocket& socket, const Address& address) {
-  const SimPlace place = place_of(address);
+  const Address to = unmapped(address);
+  if (const int error = out_of_reach(socket, to)) return fail(error);
+  const SimPlace place = place_of(to);
   if (place == SimPlace::nowhere) return fail(ENETUNREACH);
-  socket.remote =
-      is_wildcard(address) ? loopback_of(socket.family).with_port(address.port()) : address;
+  const Address home = seen_by(socket.family, loopback_of(to.family()));
   if (!socket.named) {
-    if (const int error = names_.take_any(socket, loopback_of(socket.family))) return fail(error);
-  } else if (is_wildcard(socket.local)) {
-    socket.local = loopback_of(socket.family).with_port(socket.local.port());
+    if (const int error = names_.take_any(socket, home)) return fail(error);
+  } else if (is_wildcard(unmapped(socket.local))) {
+    socket.local = home.with_port(socket.local.port());
   }
+  socket.remote = is_wildcard(to) ? home.with_port(to.port()) : address;
   socket.state = State::connecting;
   if (place == SimPlace::here) {
     const TimePoint now = wires_.now();
-    const bool far = wires_.active();
-    const TimePoint due = far ? now + wires_.round_trip(socket.local, socket.remote) : now;
-    connecting_.push_back({&socket, now, due});
+    Attempt attempt{&socket, unmapped(socket.local), unmapped(socket.remote), now, now};
+    if (wires_.active()) attempt.due += wires_.round_trip(attempt.from, attempt.to);
+    connecting_.push_back(std::move(attempt));
   }
   return fail(EINPROGRESS);
 }
@@ -104,14 +106,14 @@ IoResult SimSockets::connect_tcp(SimSocket& socket, const Address& address) {
 void SimSockets::settle() {
   if (connecting_.empty()) return;
   for (Attempt& attempt : std::exchange(connecting_, {})) {
-    if (!get_on(attempt)) connecting_.push_back(attempt);
+    if (!get_on(attempt)) connecting_.push_back(std::move(attempt));
   }
 }
 
 bool SimSockets::get_on(Attempt& attempt) {
   SimSocket& socket = *attempt.socket;
   if (!answered(attempt)) return socket.state != State::connecting;
-  SimSocket* listener = names_.listener(socket.remote);
+  SimSocket* listener = names_.listener(attempt.to);
   if (listener && full(*listener)) {
     try_again(attempt);
     return false;
@@ -132,22 +134,21 @@ bool SimSockets::answered(Attempt& attempt) {
     return false;
   }
   if (!wires_.active()) return true;
-  if (wires_.between(socket.local, socket.remote, SimWires::Trouble::partition)) {
+  if (wires_.between(attempt.from, attempt.to, SimWires::Trouble::partition)) {
     wires_.note_stopped();
     try_again(attempt);
     return false;
   }
-  return !wires_.between(socket.local, socket.remote, SimWires::Trouble::stall);
+  return !wires_.between(attempt.from, attempt.to, SimWires::Trouble::stall);
 }
 
 void SimSockets::try_again(Attempt& attempt) {
-  const SimSocket& socket = *attempt.socket;
   do {
     ++attempt.tries;
     attempt.due = attempt.began + std::chrono::seconds((1 << attempt.tries) - 1);
   } while (attempt.due <= wires_.now() && attempt.tries <= kSynRetries);
   if (attempt.tries <= kSynRetries && wires_.active()) {
-    attempt.due += wires_.round_trip(socket.local, socket.remote);
+    attempt.due += wires_.round_trip(attempt.from, attempt.to);
   }
   // A clock that jumped may be beyond all of them.
   attempt.due = std::max(attempt.due, wires_.now() + std::chrono::nanoseconds(1));
@@ -176,9 +177,8 @@ void SimSockets::establish(SimSocket& listener, SimSocket& client) {
   server->options = listener.options;
   server->send_size = listener.send_size;
   server->receive_size = listener.receive_size;
-  const bool mapped = listener.family != client.family;
-  server->local = mapped ? mapped_to_v6(client.remote) : client.remote;
-  server->remote = mapped ? mapped_to_v6(client.local) : client.local;
+  server->local = seen_by(listener.family, client.remote);
+  server->remote = seen_by(listener.family, client.local);
   server->accepted = true;
   server->peer = &client;
   client.peer = server.get();

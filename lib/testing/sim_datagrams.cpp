@@ -47,10 +47,8 @@ void tell_unreachable(SimSocket& sender) {
 
 void deliver(SimSocket& receiver, SimDatagram datagram) {
   if (receiver.shut_read) return;
-  if (receiver.family == AF_INET6 && datagram.from.family() == AF_INET) {
-    datagram.from = mapped_to_v6(datagram.from);
-    datagram.to = mapped_to_v6(datagram.to);
-  }
+  datagram.from = seen_by(receiver.family, datagram.from);
+  datagram.to = seen_by(receiver.family, datagram.to);
   receiver.datagrams.push_back(std::move(datagram));
   receiver.edge_read();
 }
@@ -66,14 +64,16 @@ IoResult SimSockets::connect_datagram(SimSocket& socket, const Address& address)
     if (!socket.named) socket.local = Address::unix_path("");
     socket.remote = address;
   } else {
-    if (place_of(address) == SimPlace::nowhere) return fail(ENETUNREACH);
-    const Address home = loopback_of(socket.family);
+    const Address to = unmapped(address);
+    if (const int error = out_of_reach(socket, to)) return fail(error);
+    if (place_of(to) == SimPlace::nowhere) return fail(ENETUNREACH);
+    const Address home = seen_by(socket.family, loopback_of(to.family()));
     if (!socket.named) {
       if (const int error = names_.take_any(socket, home)) return fail(error);
-    } else if (is_wildcard(socket.local)) {
+    } else if (is_wildcard(unmapped(socket.local))) {
       socket.local = home.with_port(socket.local.port());
     }
-    socket.remote = is_wildcard(address) ? home.with_port(address.port()) : address;
+    socket.remote = is_wildcard(to) ? home.with_port(address.port()) : address;
   }
   socket.state = State::connected;
   return done();
@@ -127,11 +127,10 @@ int SimSockets::send_datagram(SimSocket& socket, const OutgoingDatagram& datagra
   if (socket.shut_write) return EPIPE;
   const bool connected = socket.state == State::connected;
   if (!datagram.to && !connected) return socket.is_unix() ? ENOTCONN : EDESTADDRREQ;
-  const Address to = datagram.to ? *datagram.to : socket.remote;
-  if (to.family() != socket.family) return socket.is_unix() ? EINVAL : EAFNOSUPPORT;
-  const std::size_t most = socket.is_unix()           ? kMostUnix
-                           : socket.family == AF_INET ? kMostV4
-                                                      : kMostV6;
+  const Address& named = datagram.to ? *datagram.to : socket.remote;
+  if (named.family() != socket.family) return socket.is_unix() ? EINVAL : EAFNOSUPPORT;
+  const Address to = unmapped(named);
+  const std::size_t most = to.is_unix() ? kMostUnix : to.family() == AF_INET ? kMostV4 : kMostV6;
   if (datagram.bytes.size() > most) return EMSGSIZE;
   SimDatagram sent{std::string(datagram.bytes.text()), {}, to, std::max(datagram.tos, 0)};
 
@@ -144,19 +143,21 @@ int SimSockets::send_datagram(SimSocket& socket, const OutgoingDatagram& datagra
     deliver(*receiver, std::move(sent));
     return 0;
   }
+  if (const int error = out_of_reach(socket, to)) return error;
   if (!socket.named) {
     const Address any = *Address::ip(socket.family == AF_INET ? "0.0.0.0" : "::", 0);
     if (const int error = names_.take(socket, any)) return error;
   }
-  const Address home = is_wildcard(socket.local) ? loopback_of(socket.family) : socket.local;
-  sent.from = (datagram.from ? *datagram.from : home).with_port(socket.local.port());
+  Address from = unmapped(datagram.from ? *datagram.from : socket.local);
+  if (is_wildcard(from)) from = loopback_of(to.family());
+  sent.from = from.with_port(socket.local.port());
   if (is_broadcast(to)) {
     if (!socket.option(SOL_SOCKET, SO_BROADCAST)) return EACCES;
   } else if (!is_multicast(to)) {
     const SimPlace place = place_of(to);
     if (place == SimPlace::nowhere) return ENETUNREACH;
     if (place == SimPlace::silence) return 0;
-    if (is_wildcard(to)) sent.to = loopback_of(socket.family).with_port(to.port());
+    if (is_wildcard(to)) sent.to = loopback_of(to.family()).with_port(to.port());
   }
   if (wires_.active()) {
     wires_.send_datagram(std::move(sent));

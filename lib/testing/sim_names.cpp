@@ -1,5 +1,6 @@
 #include "sim_names.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 
 #include <cerrno>
@@ -14,15 +15,19 @@ bool same_host(const Address& a, const Address& b) {
   return a.with_port(0) == b.with_port(0);
 }
 
+bool v6_only(const SimSocket& socket) {
+  return socket.option(IPPROTO_IPV6, IPV6_V6ONLY);
+}
+
 /// True if a connection to one address could be meant for the other socket: then both cannot have
 /// the same port.
 bool overlap(const SimSocket& a, const SimSocket& b) {
   if (a.type != b.type) return false;
-  const bool a_any = is_wildcard(a.local);
-  const bool b_any = is_wildcard(b.local);
-  if (a.family == b.family) return a_any || b_any || same_host(a.local, b.local);
-  const SimSocket& six = a.family == AF_INET6 ? a : b;
-  return is_wildcard(six.local) && !six.option(IPPROTO_IPV6, IPV6_V6ONLY);
+  const Address at = unmapped(a.local);
+  const Address bt = unmapped(b.local);
+  if (at.family() == bt.family()) return is_wildcard(at) || is_wildcard(bt) || same_host(at, bt);
+  const SimSocket& six = at.family() == AF_INET6 ? a : b;
+  return is_wildcard(six.local) && !v6_only(six);
 }
 
 bool both(const SimSocket& a, const SimSocket& b, int name) {
@@ -43,10 +48,31 @@ Address loopback_of(int family) {
   return family == AF_INET ? v4 : v6;
 }
 
-Address mapped_to_v6(const Address& address) {
+Address unmapped(const Address& address) {
+  if (address.family() != AF_INET6) return address;
+  sockaddr_storage storage;
+  address.to_sockaddr(storage);
+  const in6_addr& v6 = reinterpret_cast<sockaddr_in6&>(storage).sin6_addr;
+  if (!IN6_IS_ADDR_V4MAPPED(&v6)) return address;
+  char host[INET_ADDRSTRLEN];
+  ::inet_ntop(AF_INET, &v6.s6_addr[12], host, sizeof host);
+  return *Address::ip(host, address.port());
+}
+
+Address seen_by(int family, const Address& address) {
+  if (family == AF_INET) return unmapped(address);
+  if (family != AF_INET6 || address.family() != AF_INET) return address;
   std::string host = "::ffff:";
   host += address.host();
   return *Address::ip(host, address.port());
+}
+
+int out_of_reach(const SimSocket& socket, const Address& to) {
+  if (socket.family == AF_INET) return 0;
+  const Address local = unmapped(socket.local);
+  const bool other = local.is_ip() && !is_wildcard(local) && local.family() != to.family();
+  if (to.family() == AF_INET) return other || v6_only(socket) ? ENETUNREACH : 0;
+  return other ? EAFNOSUPPORT : 0;
 }
 
 SimPlace place_of(const Address& address) {
@@ -94,7 +120,8 @@ int SimNames::take(SimSocket& socket, Address name) {
     enter(socket, name);
     return 0;
   }
-  if (place_of(name) != SimPlace::here) return EADDRNOTAVAIL;
+  if (name.family() == AF_INET6 && v6_only(socket) && unmapped(name) != name) return EINVAL;
+  if (place_of(unmapped(name)) != SimPlace::here) return EADDRNOTAVAIL;
   if (name.port() == 0) {
     const std::uint16_t port = free_port();
     if (port == 0) return EADDRINUSE;
@@ -163,8 +190,7 @@ SimSocket* SimNames::listener(const Address& address) {
 SimSocket* SimNames::receiver(const Address& address, const Address& from) {
   SimSocket* connected = closest(address, [&from](const SimSocket& socket) {
     return socket.is_datagram() && socket.state == SimSocket::State::connected &&
-           (socket.remote == from ||
-            (from.family() == AF_INET && socket.remote == mapped_to_v6(from)));
+           unmapped(socket.remote) == from;
   });
   if (connected) return connected;
   return closest(address, [](const SimSocket& socket) {
@@ -188,14 +214,14 @@ SimSocket* SimNames::closest(const Address& address, Function<bool(const SimSock
   for (auto it = first; it != last; ++it) {
     SimSocket& socket = *it->second;
     if (!fits(socket)) continue;
-    if (socket.family == address.family()) {
-      if (same_host(socket.local, address)) {
+    const Address local = unmapped(socket.local);
+    if (local.family() == address.family()) {
+      if (same_host(local, address)) {
         matches[0].push_back(&socket);
-      } else if (is_wildcard(socket.local)) {
+      } else if (is_wildcard(local)) {
         matches[1].push_back(&socket);
       }
-    } else if (socket.family == AF_INET6 && is_wildcard(socket.local) &&
-               !socket.option(IPPROTO_IPV6, IPV6_V6ONLY)) {
+    } else if (local.family() == AF_INET6 && is_wildcard(local) && !v6_only(socket)) {
       matches[2].push_back(&socket);
     }
   }

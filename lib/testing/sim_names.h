@@ -21,8 +21,14 @@ SimPlace place_of(const Address& address);
 bool is_wildcard(const Address& address);
 /// 127.0.0.1 or ::1, with port 0.
 Address loopback_of(int family);
-/// `address`, which is IPv4, as an IPv6 socket sees it (RFC 4291, 2.5.5.2).
-Address mapped_to_v6(const Address& address);
+/// The IPv4 address that an IPv6 socket sees as ::ffff:1.2.3.4 (RFC 4291, 2.5.5.2); others as they
+/// are.
+Address unmapped(const Address& address);
+/// `address` as a socket of that family sees it.
+Address seen_by(int family, const Address& address);
+/// What an IP socket may not send or connect to (an errno value, or 0): one for IPv6 alone to an
+/// IPv4 address, and one whose address is of the other kind. `to` is unmapped.
+int out_of_reach(const SimSocket& socket, const Address& to);
 
 /// Who has which address: what bind, listen and connect look at.
 class SimNames {
@@ -35,7 +41,7 @@ class SimNames {
   /// An errno value if another socket listens there already.
   int may_listen(const SimSocket& socket) const;
   /// Who accepts connections to `address`; null if nobody does. Sockets that share a port
-  /// (SO_REUSEPORT) take turns.
+  /// (SO_REUSEPORT) take turns. Here and in `receiver` addresses are unmapped.
   SimSocket* listener(const Address& address);
   /// Who gets a datagram of `from`; null if nobody does. A socket connected to `from` comes first.
   SimSocket* receiver(const Address& address, const Address& from);

@@ -60,6 +60,8 @@ class SimSockets {
   /// A TCP connect under way.
   struct Attempt {
     SimSocket* socket;
+    Address from;  // unmapped, as `to`
+    Address to;
     TimePoint began;
     TimePoint due;       // when the answer will be there
     unsigned tries = 0;  // SYNs that were lost

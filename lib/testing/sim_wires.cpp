@@ -1,5 +1,6 @@
 #include "sim_wires.h"
 
+#include "sim_names.h"
 #include "sim_turns.h"
 
 #include <algorithm>
@@ -12,18 +13,9 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kPacket = 1448;  // Ethernet's 1500 bytes less the headers of IP and TCP
 
-/// The IPv4 address that an IPv6 socket sees as ::ffff:1.2.3.4 (RFC 4291, 2.5.5.2).
-Address unmapped(const Address& address) {
-  if (address.family() != AF_INET6) return address;
-  const std::string host = address.host();
-  if (!host.starts_with("::ffff:")) return address;
-  const auto v4 = Address::ip(host.substr(7), address.port());
-  return v4 && v4->family() == AF_INET ? *v4 : address;
-}
-
 SimRoute unmapped(SimRoute route) {
-  route.from = unmapped(route.from);
-  route.to = unmapped(route.to);
+  route.from = testing::unmapped(route.from);
+  route.to = testing::unmapped(route.to);
   return route;
 }
 

@@ -262,6 +262,42 @@ TEST_P(KernelConnect, DualStackWildcardTakesIpv4AsMapped) {
   EXPECT_EQ(peer, *Address::ip("::ffff:127.0.0.1", client.local_address().port()));
 }
 
+TEST_P(KernelConnect, AnIpv6SocketConnectsToAnIpv4Listener) {
+  RawListener four(kernel());
+  const Address mapped = *Address::ip("::ffff:127.0.0.1", four.address().port());
+  RawPeer client = RawPeer::connect(kernel(), mapped);
+  run_until([&] { return client.connected(); });
+  Address peer;
+  const Socket server(kernel(), kernel().accept(four.fd(), peer).fd());
+  EXPECT_EQ(peer, Address::loopback(client.local_address().port()));
+  EXPECT_EQ(client.local_address().host(), "::ffff:127.0.0.1");
+  EXPECT_EQ(local(server), four.address());
+  const Socket alone = open(AF_INET6);
+  set(alone, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+  EXPECT_EQ(error_of(kernel().connect(alone.get(), mapped)), ENETUNREACH);
+  const Socket six = open(AF_INET6);
+  ASSERT_TRUE(kernel().bind(six.get(), *Address::ip("::1", 0)).ok());
+  EXPECT_EQ(error_of(kernel().connect(six.get(), mapped)), ENETUNREACH);
+}
+
+TEST_P(KernelConnect, ADualStackListenerHearsMappedAddressesOfIpv6Sockets) {
+  const Socket six = open(AF_INET6);
+  ASSERT_TRUE(kernel().bind(six.get(), *Address::ip("::", 0)).ok());
+  ASSERT_TRUE(kernel().listen(six.get(), 5).ok());
+  RawPeer client =
+      RawPeer::connect(kernel(), *Address::ip("::ffff:127.0.0.1", local(six).port()));
+  run_until([&] { return client.connected(); });
+  Address peer;
+  const Socket server(kernel(), kernel().accept(six.get(), peer).fd());
+  EXPECT_EQ(peer, client.local_address());
+  // An IPv4 socket cannot have what a mapped one has.
+  const Socket half = open(AF_INET6);
+  ASSERT_TRUE(kernel().bind(half.get(), *Address::ip("::ffff:127.0.0.1", 0)).ok());
+  const Socket four = open();
+  EXPECT_EQ(error_of(kernel().bind(four.get(), Address::loopback(local(half).port()))),
+            EADDRINUSE);
+}
+
 TEST_P(KernelConnect, V6OnlyLeavesThePortToIpv4) {
   // Another program may have the port that IPv6 was given; not twenty times in a row.
   for (int attempt = 0; attempt < 20; ++attempt) {

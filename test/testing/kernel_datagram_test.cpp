@@ -2,6 +2,7 @@
 
 #include "kernel_suite.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -12,9 +13,12 @@ namespace {
 
 class KernelDatagram : public KernelTest {
  protected:
+  Socket open(int family) {
+    return Socket(kernel(), kernel().socket(family, SOCK_DGRAM, 0).fd());
+  }
   Socket bound(const char* host = "127.0.0.1") {
     const Address at = *Address::ip(host, 0);
-    Socket socket(kernel(), kernel().socket(at.family(), SOCK_DGRAM, 0).fd());
+    Socket socket = open(at.family());
     EXPECT_TRUE(kernel().bind(socket.get(), at).ok());
     return socket;
   }
@@ -147,6 +151,60 @@ TEST_P(KernelDatagram, NamesOfStreamsAndOfDatagramsDoNotMeet) {
   EXPECT_FALSE(met);
   const Socket second(kernel(), kernel().socket(AF_INET, SOCK_DGRAM, 0).fd());
   EXPECT_EQ(error_of(kernel().bind(second.get(), name_of(datagrams))), EADDRINUSE);
+}
+
+TEST_P(KernelDatagram, AnIpv6SocketAnswersAnIpv4Peer) {
+  const Socket six = bound("::");
+  const Socket four = bound();
+  const Address to = Address::loopback(name_of(six).port());
+  ASSERT_TRUE(send(four, "question", &to).ok());
+  ASSERT_EQ(receive(six, 1).value, 1);
+  const Address peer = places_[0].info.peer;
+  EXPECT_EQ(peer, *Address::ip("::ffff:127.0.0.1", name_of(four).port()));
+  EXPECT_TRUE(send(six, "answer", &peer).ok());
+  ASSERT_EQ(receive(four, 1).value, 1);
+  EXPECT_EQ(text(0), "answer");
+  EXPECT_EQ(places_[0].info.peer, to);
+  EXPECT_EQ(error_of(send(six, std::string(65508, 'x'), &peer)), EMSGSIZE);
+
+  ASSERT_TRUE(kernel().connect(six.get(), peer).ok());
+  EXPECT_EQ(name_of(six), *Address::ip("::ffff:127.0.0.1", to.port()));
+  EXPECT_TRUE(send(six, "again", nullptr).ok());
+  EXPECT_EQ(receive(four, 1).value, 1);
+  EXPECT_TRUE(send(four, "and back", &to).ok());
+  EXPECT_EQ(receive(six, 1).value, 1);
+  EXPECT_EQ(places_[0].info.peer, peer);
+}
+
+TEST_P(KernelDatagram, OneForIpv6AloneReachesNoIpv4Peer) {
+  const Socket four = bound();
+  const Address mapped = *Address::ip("::ffff:127.0.0.1", name_of(four).port());
+  const Socket alone = open(AF_INET6);
+  ASSERT_TRUE(kernel().set_option(alone.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1).ok());
+  EXPECT_EQ(error_of(send(alone, "x", &mapped)), ENETUNREACH);
+  EXPECT_EQ(error_of(kernel().connect(alone.get(), mapped)), ENETUNREACH);
+  EXPECT_EQ(error_of(kernel().bind(alone.get(), mapped.with_port(0))), EINVAL);
+  // Nor does one whose address is of the other kind.
+  const Socket six = bound("::1");
+  EXPECT_EQ(error_of(send(six, "x", &mapped)), ENETUNREACH);
+  const Socket half = bound("::ffff:127.0.0.1");
+  const Address to = name_of(six);
+  EXPECT_EQ(error_of(send(half, "x", &to)), EAFNOSUPPORT);
+  EXPECT_TRUE(send(half, "x", &mapped).ok());
+  EXPECT_EQ(receive(four, 1).value, 1);
+  EXPECT_EQ(places_[0].info.peer, Address::loopback(name_of(half).port()));
+}
+
+TEST_P(KernelDatagram, ARefusalReachesAnIpv6SocketThatIsConnectedToIpv4) {
+  Address gone;
+  {
+    const Socket taken = bound("::ffff:127.0.0.1");
+    gone = name_of(taken);
+  }
+  const Socket a = open(AF_INET6);
+  ASSERT_TRUE(kernel().connect(a.get(), gone).ok());
+  EXPECT_TRUE(send(a, "x", nullptr).ok());
+  EXPECT_EQ(error_of(receive(a, 1)), ECONNREFUSED);
 }
 
 }  // namespace

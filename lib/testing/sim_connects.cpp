@@ -26,7 +26,7 @@ bool full(const SimSocket& listener) {
 IoResult SimSockets::bind(SimSocket& socket, const Address& address) {
   if (socket.named || socket.state != State::fresh) return fail(EINVAL);
   if (address.family() != socket.family) return fail(socket.is_unix() ? EINVAL : EAFNOSUPPORT);
-  const int error = names_.take(socket, address);
+  const int error = names_.take(socket, address, wires_.now());
   return error ? fail(error) : done();
 }
 
@@ -37,7 +37,7 @@ IoResult SimSockets::listen(SimSocket& socket, int backlog) {
   if (!socket.named) {
     if (socket.is_unix()) return fail(EINVAL);
     const Address any = *Address::ip(socket.family == AF_INET ? "0.0.0.0" : "::", 0);
-    if (const int error = names_.take(socket, any)) return fail(error);
+    if (const int error = names_.take(socket, any, wires_.now())) return fail(error);
   }
   if (const int error = names_.may_listen(socket)) return fail(error);
   socket.state = State::listening;
@@ -182,6 +182,7 @@ void SimSockets::establish(SimSocket& listener, SimSocket& client) {
   server->accepted = true;
   server->peer = &client;
   client.peer = server.get();
+  if (!client.is_unix()) names_.share(*server);
   if (wires_.active() && !client.is_unix()) wires_.join(client, *server);
   listener.pending.push_back(std::move(server));
   client.edge_write();

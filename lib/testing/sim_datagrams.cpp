@@ -146,7 +146,7 @@ int SimSockets::send_datagram(SimSocket& socket, const OutgoingDatagram& datagra
   if (const int error = out_of_reach(socket, to)) return error;
   if (!socket.named) {
     const Address any = *Address::ip(socket.family == AF_INET ? "0.0.0.0" : "::", 0);
-    if (const int error = names_.take(socket, any)) return error;
+    if (const int error = names_.take(socket, any, wires_.now())) return error;
   }
   Address from = unmapped(datagram.from ? *datagram.from : socket.local);
   if (is_wildcard(from)) from = loopback_of(to.family());

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -19,19 +20,10 @@ bool v6_only(const SimSocket& socket) {
   return socket.option(IPPROTO_IPV6, IPV6_V6ONLY);
 }
 
-/// True if a connection to one address could be meant for the other socket: then both cannot have
-/// the same port.
-bool overlap(const SimSocket& a, const SimSocket& b) {
-  if (a.type != b.type) return false;
-  const Address at = unmapped(a.local);
-  const Address bt = unmapped(b.local);
-  if (at.family() == bt.family()) return is_wildcard(at) || is_wildcard(bt) || same_host(at, bt);
-  const SimSocket& six = at.family() == AF_INET6 ? a : b;
-  return is_wildcard(six.local) && !v6_only(six);
-}
-
-bool both(const SimSocket& a, const SimSocket& b, int name) {
-  return a.option(SOL_SOCKET, name) && b.option(SOL_SOCKET, name);
+/// Of an accepted one: false once its end is over, also if the descriptor is still open.
+bool holds_port(const SimSocket& socket) {
+  const bool over = socket.shut_write && socket.fin_received && !socket.closed_first;
+  return socket.state == SimSocket::State::connected && !over;
 }
 
 }  // namespace
@@ -105,16 +97,87 @@ void SimNames::enter(SimSocket& socket, const Address& name) {
   }
 }
 
-std::uint16_t SimNames::free_port() {
+// -- who may have which
+
+SimNames::Claim SimNames::claim_of(const SimSocket& socket, const Address& local) {
+  return {socket.type, unmapped(local), v6_only(socket), socket.option(SOL_SOCKET, SO_REUSEADDR),
+          socket.option(SOL_SOCKET, SO_REUSEPORT)};
+}
+
+/// True if a connection to one address could be meant for the other socket: then both cannot have
+/// the same port.
+bool SimNames::overlap(const Claim& a, const Claim& b) {
+  if (a.type != b.type) return false;
+  const bool any = is_wildcard(a.local) || is_wildcard(b.local);
+  if (a.local.family() == b.local.family()) return any || same_host(a.local, b.local);
+  const Claim& six = a.local.family() == AF_INET6 ? a : b;
+  return is_wildcard(six.local) && !six.v6_only;
+}
+
+bool SimNames::in_the_way(const Claim& claim, const Claim& other, bool listening) {
+  const bool shared = (claim.reuse_port && other.reuse_port) ||
+                      (claim.reuse_address && other.reuse_address && !listening);
+  return !shared && overlap(claim, other);
+}
+
+bool SimNames::conflicts(const Claim& claim, TimePoint now) {
+  const std::uint16_t port = claim.local.port();
+  const auto [first, last] = ports_.equal_range(port);
+  for (auto it = first; it != last; ++it) {
+    const SimSocket& other = *it->second;
+    const bool listening = other.state == SimSocket::State::listening;
+    if (in_the_way(claim, claim_of(other, other.local), listening)) return true;
+  }
+  for (auto it = accepted_.lower_bound({port, nullptr}); it != accepted_.end() && it->first == port;
+       ++it) {
+    const SimSocket& other = *it->second;
+    if (holds_port(other) && in_the_way(claim, claim_of(other, other.local), false)) return true;
+  }
+  const auto& waiting = kept(port, now);
+  return std::any_of(waiting.begin(), waiting.end(),
+                     [&](const Kept& each) { return in_the_way(claim, each.claim, false); });
+}
+
+bool SimNames::accepted_has(std::uint16_t port) const {
+  const auto found = accepted_.lower_bound({port, nullptr});
+  return found != accepted_.end() && found->first == port;
+}
+
+const std::vector<SimNames::Kept>& SimNames::kept(std::uint16_t port, TimePoint now) {
+  static const std::vector<Kept> none;
+  const auto found = kept_.find(port);
+  if (found == kept_.end()) return none;
+  std::erase_if(found->second, [now](const Kept& each) { return each.until <= now; });
+  return found->second;
+}
+
+void SimNames::share(SimSocket& accepted) {
+  accepted_.emplace(accepted.local.port(), &accepted);
+  accepted.shares_name = true;
+}
+
+void SimNames::keep(const SimSocket& socket, TimePoint until) {
+  const Claim claim = claim_of(socket, socket.local);
+  std::vector<Kept>& all = kept_[socket.local.port()];
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [&claim](const Kept& each) { return each.claim == claim; });
+  if (found != all.end()) {
+    found->until = until;
+  } else {
+    all.push_back({claim, until});
+  }
+}
+
+std::uint16_t SimNames::free_port(Function<bool(std::uint16_t)> fits) {
   for (int tried = kFirstPort; tried <= kLastPort; ++tried) {
     const std::uint16_t port = next_port_;
     next_port_ = port == kLastPort ? kFirstPort : static_cast<std::uint16_t>(port + 1);
-    if (!ports_.contains(port)) return port;
+    if (!ports_.contains(port) && !accepted_has(port) && (!fits || fits(port))) return port;
   }
   return 0;
 }
 
-int SimNames::take(SimSocket& socket, Address name) {
+int SimNames::take(SimSocket& socket, Address name, TimePoint now) {
   if (socket.is_unix()) {
     if (unix_.contains(name)) return EADDRINUSE;
     enter(socket, name);
@@ -123,34 +186,27 @@ int SimNames::take(SimSocket& socket, Address name) {
   if (name.family() == AF_INET6 && v6_only(socket) && unmapped(name) != name) return EINVAL;
   if (place_of(unmapped(name)) != SimPlace::here) return EADDRNOTAVAIL;
   if (name.port() == 0) {
-    const std::uint16_t port = free_port();
+    const std::uint16_t port = free_port([&](std::uint16_t p) { return kept(p, now).empty(); });
     if (port == 0) return EADDRINUSE;
     name = name.with_port(port);
   }
-  const Address before = std::exchange(socket.local, name);
-  const auto [first, last] = ports_.equal_range(name.port());
-  for (auto it = first; it != last; ++it) {
-    const SimSocket& other = *it->second;
-    const bool shared =
-        both(socket, other, SO_REUSEPORT) ||
-        (both(socket, other, SO_REUSEADDR) && other.state != SimSocket::State::listening);
-    if (overlap(socket, other) && !shared) {
-      socket.local = before;
-      return EADDRINUSE;
-    }
-  }
+  if (conflicts(claim_of(socket, name), now)) return EADDRINUSE;
   enter(socket, name);
   return 0;
 }
 
 int SimNames::take_any(SimSocket& socket, const Address& host) {
-  const std::uint16_t port = free_port();
+  // One that is kept will do: tcp_tw_reuse is on for loopback.
+  const std::uint16_t port = free_port(nullptr);
   if (port == 0) return EADDRNOTAVAIL;
   enter(socket, host.with_port(port));
   return 0;
 }
 
 void SimNames::release(SimSocket& socket) noexcept {
+  if (std::exchange(socket.shares_name, false)) {
+    accepted_.erase({socket.local.port(), &socket});
+  }
   if (!std::exchange(socket.named, false)) return;
   if (socket.is_unix()) {
     unix_.erase(socket.local);
@@ -167,11 +223,12 @@ void SimNames::release(SimSocket& socket) noexcept {
 
 int SimNames::may_listen(const SimSocket& socket) const {
   if (socket.is_unix()) return 0;
+  const Claim claim = claim_of(socket, socket.local);
   const auto [first, last] = ports_.equal_range(socket.local.port());
   for (auto it = first; it != last; ++it) {
     const SimSocket& other = *it->second;
-    if (&other != &socket && other.state == SimSocket::State::listening && overlap(socket, other) &&
-        !both(socket, other, SO_REUSEPORT)) {
+    if (&other != &socket && other.state == SimSocket::State::listening &&
+        in_the_way(claim, claim_of(other, other.local), true)) {
       return EADDRINUSE;
     }
   }

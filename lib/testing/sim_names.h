@@ -3,10 +3,12 @@
 #include "sim_socket.h"
 
 #include <ferry/function.h>
+#include <ferry/kernel.h>
 
 #include <cstdint>
 #include <map>
-#include <unordered_map>
+#include <set>
+#include <utility>
 #include <vector>
 
 namespace ferry::testing {
@@ -34,9 +36,13 @@ int out_of_reach(const SimSocket& socket, const Address& to);
 class SimNames {
  public:
   /// Gives `socket` the name; port 0 gets a free one. An errno value, or 0.
-  int take(SimSocket& socket, Address name);
+  int take(SimSocket& socket, Address name, TimePoint now);
   /// Gives a connecting socket a name of its own with a free port.
   int take_any(SimSocket& socket, const Address& host);
+  /// An accepted socket has its name beside its listener, and holds it against others.
+  void share(SimSocket& accepted);
+  /// TIME_WAIT: the socket's name is held until then, though it is gone.
+  void keep(const SimSocket& socket, TimePoint until);
   void release(SimSocket& socket) noexcept;
   /// An errno value if another socket listens there already.
   int may_listen(const SimSocket& socket) const;
@@ -55,13 +61,36 @@ class SimNames {
   static constexpr std::uint16_t kFirstPort = 32768;
   static constexpr std::uint16_t kLastPort = 60999;
 
-  std::uint16_t free_port();
+  /// What decides whether two may have the same port.
+  struct Claim {
+    int type;
+    Address local;  // unmapped
+    bool v6_only;
+    bool reuse_address;
+    bool reuse_port;
+    friend bool operator==(const Claim&, const Claim&) = default;
+  };
+  struct Kept {
+    Claim claim;
+    TimePoint until;
+  };
+
+  static Claim claim_of(const SimSocket& socket, const Address& local);
+  static bool overlap(const Claim& a, const Claim& b);
+  static bool in_the_way(const Claim& claim, const Claim& other, bool listening);
+  bool conflicts(const Claim& claim, TimePoint now);
+  bool accepted_has(std::uint16_t port) const;
+  /// What of that port is kept now.
+  const std::vector<Kept>& kept(std::uint16_t port, TimePoint now);
+  std::uint16_t free_port(Function<bool(std::uint16_t)> fits);
   void enter(SimSocket& socket, const Address& name);
   SimSocket* closest(const Address& address, Function<bool(const SimSocket&)> fits);
 
   // A multimap, so that the order within a port is the order of the binds.
   std::multimap<std::uint16_t, SimSocket*> ports_;
   std::map<Address, SimSocket*> unix_;
+  std::set<std::pair<std::uint16_t, const SimSocket*>> accepted_;
+  std::map<std::uint16_t, std::vector<Kept>> kept_;
   std::uint16_t next_port_ = kFirstPort;
   std::size_t turn_ = 0;
 };

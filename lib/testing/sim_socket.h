@@ -46,9 +46,10 @@ struct SimSocket {
   State state = State::fresh;
   SimWatch* watch = nullptr;
 
-  Address local;       // empty until bound or connected
-  Address remote;      // empty until connect
-  bool named = false;  // `local` is in the table of names
+  Address local;             // empty until bound or connected
+  Address remote;            // empty until connect
+  bool named = false;        // `local` is in the table of names
+  bool shares_name = false;  // an accepted one: it is there beside its listener
   std::map<std::pair<int, int>, int> options;
   std::size_t send_size = 0;     // SO_SNDBUF
   std::size_t receive_size = 0;  // SO_RCVBUF
@@ -70,6 +71,7 @@ struct SimSocket {
   bool refused = false;  // its connect failed; the next one only says so
   bool shut_read = false;
   bool shut_write = false;
+  bool closed_first = false;  // its FIN was sent before the other's came
   bool send_blocked = false;  // somebody was told that it is full: the end of that is an edge
   std::size_t arrivals = 0;   // pieces that the inbox came in, about: splice moves them as they are
   std::deque<SimPage> pages;  // of a pipe's reading end: what the inbox lies in

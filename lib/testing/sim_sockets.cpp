@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <stdexcept>
 
 namespace ferry::testing {
@@ -21,6 +22,21 @@ IoResult done(std::size_t count = 0) {
 Address any_address(int family) {
   if (family == AF_UNIX) return Address::unix_path("");
   return *Address::ip(family == AF_INET ? "0.0.0.0" : "::", 0);
+}
+
+constexpr auto kTimeWait = std::chrono::seconds(60);  // TCP_TIMEWAIT_LEN
+
+bool closes_hard(const SimSocket& socket) {
+  const auto linger = socket.options.find({SOL_SOCKET, SO_LINGER});
+  return linger != socket.options.end() && linger->second == 0 && !socket.is_unix();
+}
+
+/// True if its close is the first FIN of the connection, and no RST. (One that comes later does not
+/// end the wait here.)
+bool ends_in_time_wait(const SimSocket& socket) {
+  if (socket.is_unix() || socket.state != SimSocket::State::connected) return false;
+  if (closes_hard(socket) || !socket.inbox.empty()) return false;
+  return socket.shut_write ? socket.closed_first : !socket.fin_received;
 }
 
 }  // namespace
@@ -114,6 +130,7 @@ IoResult SimSockets::close(SimSocket& socket) {
   if (socket.is_datagram()) {
     if (socket.peer) socket.peer->peer = nullptr;
   } else {
+    if (ends_in_time_wait(socket)) names_.keep(socket, wires_.now() + kTimeWait);
     disconnect(socket);
   }
   std::erase_if(connecting_, [&](const Attempt& attempt) { return attempt.socket == &socket; });
@@ -214,7 +231,9 @@ IoResult SimSockets::shutdown(SimSocket& socket, int how) {
     socket.edge_read();
     if (socket.is_unix() && socket.peer) socket.peer->edge_write();
   }
-  if (how != SHUT_RD && (!std::exchange(socket.shut_write, true) || socket.is_unix())) {
+  const bool first = how != SHUT_RD && !std::exchange(socket.shut_write, true);
+  if (first) socket.closed_first = !socket.fin_received;
+  if (first || (how != SHUT_RD && socket.is_unix())) {
     socket.edge_write();
     if (socket.out) {
       wires_.send_fin(*socket.out);
@@ -228,6 +247,7 @@ IoResult SimSockets::shutdown(SimSocket& socket, int how) {
 
 void SimSockets::disconnect(SimSocket& socket) {
   for (const auto& waiting : std::exchange(socket.pending, {})) {
+    names_.release(*waiting);
     SimSocket* client = waiting->peer;
     if (client) client->peer = nullptr;
     if (waiting->out) {
@@ -243,8 +263,7 @@ void SimSockets::disconnect(SimSocket& socket) {
     if (socket.out) wires_.leave(socket);
     return;
   }
-  const auto linger = socket.options.find({SOL_SOCKET, SO_LINGER});
-  const bool hard = linger != socket.options.end() && linger->second == 0 && !socket.is_unix();
+  const bool hard = closes_hard(socket);
   // Who waits for room tries again, as Linux does by itself, and is answered.
   if (socket.out && peer && std::exchange(peer->send_blocked, false)) peer->edge_write();
   if (socket.out) return leave(socket, hard);

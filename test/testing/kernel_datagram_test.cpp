@@ -13,9 +13,7 @@ namespace {
 
 class KernelDatagram : public KernelTest {
  protected:
-  Socket open(int family) {
-    return Socket(kernel(), kernel().socket(family, SOCK_DGRAM, 0).fd());
-  }
+  Socket open(int family) { return Socket(kernel(), kernel().socket(family, SOCK_DGRAM, 0).fd()); }
   Socket bound(const char* host = "127.0.0.1") {
     const Address at = *Address::ip(host, 0);
     Socket socket = open(at.family());

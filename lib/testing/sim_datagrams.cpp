@@ -21,23 +21,6 @@ IoResult done(std::size_t count = 0) {
   return {.value = static_cast<std::ptrdiff_t>(count)};
 }
 
-bool is_broadcast(const Address& address) {
-  static const Address everybody = *Address::ip("255.255.255.255", 0);
-  static const Address here = *Address::ip("127.255.255.255", 0);
-  const Address host = address.with_port(0);
-  return host == everybody || host == here;
-}
-
-bool is_multicast(const Address& address) {
-  sockaddr_storage storage;
-  address.to_sockaddr(storage);
-  if (address.family() == AF_INET6) {
-    return IN6_IS_ADDR_MULTICAST(&reinterpret_cast<sockaddr_in6&>(storage).sin6_addr);
-  }
-  return address.is_ip() &&
-         IN_MULTICAST(ntohl(reinterpret_cast<sockaddr_in&>(storage).sin_addr.s_addr));
-}
-
 /// "Port unreachable", which only a connected socket can relate to what it sent.
 void tell_unreachable(SimSocket& sender) {
   sender.error = ECONNREFUSED;
@@ -149,7 +132,7 @@ int SimSockets::send_datagram(SimSocket& socket, const OutgoingDatagram& datagra
     if (const int error = names_.take(socket, any, wires_.now())) return error;
   }
   Address from = unmapped(datagram.from ? *datagram.from : socket.local);
-  if (is_wildcard(from)) from = loopback_of(to.family());
+  if (is_wildcard(from) || is_multicast(from)) from = loopback_of(to.family());
   sent.from = from.with_port(socket.local.port());
   if (is_broadcast(to)) {
     if (!socket.option(SOL_SOCKET, SO_BROADCAST)) return EACCES;
@@ -172,13 +155,29 @@ void SimSockets::refuse(const SimDatagram& datagram) {
   if (sender && sender->state == State::connected) tell_unreachable(*sender);
 }
 
+/// Whether a socket with that port is meant by what is sent to many.
+bool SimSockets::hears(const SimSocket& socket, const SimDatagram& datagram) const {
+  const Address& to = datagram.to;
+  if (!SimNames::is_for(socket, to)) return false;
+  if (socket.state == State::connected && unmapped(socket.remote) != datagram.from) return false;
+  if (!is_multicast(to) || socket.groups.contains(to.with_port(0))) return true;
+  // Unless told otherwise, it hears what any socket of the system has joined; not so IPv6's of
+  // IPv4's groups.
+  if (socket.family != to.family()) return false;
+  const bool six = socket.family == AF_INET6;
+  const auto all = socket.options.find(six ? std::pair(IPPROTO_IPV6, IPV6_MULTICAST_ALL)
+                                           : std::pair(IPPROTO_IP, IP_MULTICAST_ALL));
+  if (all != socket.options.end() && all->second == 0) return false;
+  return std::any_of(table_.begin(), table_.end(), [&](const auto& other) {
+    return other && other->groups.contains(to.with_port(0));
+  });
+}
+
 bool SimSockets::arrive(SimDatagram datagram) {
   const Address to = datagram.to;
   if (is_broadcast(to) || is_multicast(to)) {
     for (SimSocket* receiver : names_.datagram_sockets(to.port())) {
-      const bool hears = is_multicast(to) ? receiver->groups.contains(to.with_port(0))
-                                          : is_wildcard(receiver->local);
-      if (hears) deliver(*receiver, datagram);
+      if (hears(*receiver, datagram)) deliver(*receiver, datagram);
     }
     return true;
   }

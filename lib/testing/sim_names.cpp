@@ -20,6 +20,18 @@ bool v6_only(const SimSocket& socket) {
   return socket.option(IPPROTO_IPV6, IPV6_V6ONLY);
 }
 
+constexpr std::size_t kNoMatch = 3;
+
+/// How well the socket's name fits, the less the better: this very address, the family's wildcard,
+/// IPv6's for IPv4.
+std::size_t closeness(const SimSocket& socket, const Address& address) {
+  const Address local = unmapped(socket.local);
+  if (local.family() == address.family()) {
+    return same_host(local, address) ? 0 : is_wildcard(local) ? 1 : kNoMatch;
+  }
+  return local.family() == AF_INET6 && is_wildcard(local) && !v6_only(socket) ? 2 : kNoMatch;
+}
+
 /// Of an accepted one: false once its end is over, also if the descriptor is still open.
 bool holds_port(const SimSocket& socket) {
   const bool over = socket.shut_write && socket.fin_received && !socket.closed_first;
@@ -32,6 +44,23 @@ bool is_wildcard(const Address& address) {
   static const Address v4 = *Address::ip("0.0.0.0", 0);
   static const Address v6 = *Address::ip("::", 0);
   return address.is_ip() && same_host(address, address.family() == AF_INET ? v4 : v6);
+}
+
+bool is_broadcast(const Address& address) {
+  static const Address everybody = *Address::ip("255.255.255.255", 0);
+  static const Address here = *Address::ip("127.255.255.255", 0);
+  const Address host = address.with_port(0);
+  return host == everybody || host == here;
+}
+
+bool is_multicast(const Address& address) {
+  sockaddr_storage storage;
+  address.to_sockaddr(storage);
+  if (address.family() == AF_INET6) {
+    return IN6_IS_ADDR_MULTICAST(&reinterpret_cast<sockaddr_in6&>(storage).sin6_addr);
+  }
+  return address.is_ip() &&
+         IN_MULTICAST(ntohl(reinterpret_cast<sockaddr_in&>(storage).sin_addr.s_addr));
 }
 
 Address loopback_of(int family) {
@@ -184,7 +213,8 @@ int SimNames::take(SimSocket& socket, Address name, TimePoint now) {
     return 0;
   }
   if (name.family() == AF_INET6 && v6_only(socket) && unmapped(name) != name) return EINVAL;
-  if (place_of(unmapped(name)) != SimPlace::here) return EADDRNOTAVAIL;
+  const bool group = socket.is_datagram() && is_multicast(name);
+  if (!group && place_of(unmapped(name)) != SimPlace::here) return EADDRNOTAVAIL;
   if (name.port() == 0) {
     const std::uint16_t port = free_port([&](std::uint16_t p) { return kept(p, now).empty(); });
     if (port == 0) return EADDRINUSE;
@@ -264,23 +294,19 @@ std::vector<SimSocket*> SimNames::datagram_sockets(std::uint16_t port) const {
   return found;
 }
 
-/// The closest match wins: this very address, the family's wildcard, IPv6's for IPv4.
+bool SimNames::is_for(const SimSocket& socket, const Address& address) {
+  return closeness(socket, address) < kNoMatch;
+}
+
+/// The closest match wins.
 SimSocket* SimNames::closest(const Address& address, Function<bool(const SimSocket&)> fits) {
-  std::vector<SimSocket*> matches[3];
+  std::vector<SimSocket*> matches[kNoMatch];
   const auto [first, last] = ports_.equal_range(address.port());
   for (auto it = first; it != last; ++it) {
     SimSocket& socket = *it->second;
     if (!fits(socket)) continue;
-    const Address local = unmapped(socket.local);
-    if (local.family() == address.family()) {
-      if (same_host(local, address)) {
-        matches[0].push_back(&socket);
-      } else if (is_wildcard(local)) {
-        matches[1].push_back(&socket);
-      }
-    } else if (local.family() == AF_INET6 && is_wildcard(local) && !v6_only(socket)) {
-      matches[2].push_back(&socket);
-    }
+    const std::size_t match = closeness(socket, address);
+    if (match < kNoMatch) matches[match].push_back(&socket);
   }
   for (const auto& found : matches) {
     if (!found.empty()) return found[turn_++ % found.size()];

@@ -21,6 +21,8 @@ enum class SimPlace {
 };
 SimPlace place_of(const Address& address);
 bool is_wildcard(const Address& address);
+bool is_broadcast(const Address& address);
+bool is_multicast(const Address& address);
 /// 127.0.0.1 or ::1, with port 0.
 Address loopback_of(int family);
 /// The IPv4 address that an IPv6 socket sees as ::ffff:1.2.3.4 (RFC 4291, 2.5.5.2); others as they
@@ -51,6 +53,8 @@ class SimNames {
   SimSocket* listener(const Address& address);
   /// Who gets a datagram of `from`; null if nobody does. A socket connected to `from` comes first.
   SimSocket* receiver(const Address& address, const Address& from);
+  /// True if the socket's name is that address or a wildcard for it; ports do not count.
+  static bool is_for(const SimSocket& socket, const Address& address);
   /// The datagram sockets of that port.
   std::vector<SimSocket*> datagram_sockets(std::uint16_t port) const;
   /// The socket bound to a unix name, listening or not.

@@ -82,6 +82,7 @@ class SimSockets {
   IoResult connect_tcp(SimSocket& socket, const Address& address);
   IoResult connect_datagram(SimSocket& socket, const Address& address);
   int send_datagram(SimSocket& socket, const OutgoingDatagram& datagram);
+  bool hears(const SimSocket& socket, const SimDatagram& datagram) const;
   /// False if nobody is there to get it.
   bool arrive(SimDatagram datagram);
   void refuse(const SimDatagram& datagram);

@@ -2,6 +2,7 @@
 
 #include "kernel_suite.h"
 
+#include <net/if.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -203,6 +204,31 @@ TEST_P(KernelDatagram, ARefusalReachesAnIpv6SocketThatIsConnectedToIpv4) {
   ASSERT_TRUE(kernel().connect(a.get(), gone).ok());
   EXPECT_TRUE(send(a, "x", nullptr).ok());
   EXPECT_EQ(error_of(receive(a, 1)), ECONNREFUSED);
+}
+
+TEST_P(KernelDatagram, AGroupReachesNoSocketWithAnAddressOfItsOwn) {
+  const Address group = *Address::ip("239.193.7.14", 0);
+  const unsigned lo = ::if_nametoindex("lo");
+  const Socket sender = bound();
+  const Socket member = bound("0.0.0.0");
+  const Socket named = bound();
+  const Socket of_group = bound("239.193.7.14");
+  const Socket stranger = bound("0.0.0.0");
+  const Socket choosy = bound("0.0.0.0");
+  ASSERT_TRUE(kernel().set_option(choosy.get(), IPPROTO_IP, IP_MULTICAST_ALL, 0).ok());
+  const auto hears = [&](const Socket& socket) {
+    const Address to = group.with_port(name_of(socket).port());
+    EXPECT_TRUE(send(sender, "to all", &to).ok());
+    return receive(socket, 2).value == 1;
+  };
+  EXPECT_FALSE(hears(stranger)) << "nobody has joined";
+  ASSERT_TRUE(kernel().set_membership(member.get(), group, lo, true).ok());
+  ASSERT_TRUE(kernel().set_membership(named.get(), group, lo, true).ok());
+  EXPECT_TRUE(hears(member));
+  EXPECT_FALSE(hears(named));
+  EXPECT_TRUE(hears(of_group));
+  EXPECT_TRUE(hears(stranger)) << "what one has joined all hear";
+  EXPECT_FALSE(hears(choosy)) << "but for who does not want to";
 }
 
 }  // namespace

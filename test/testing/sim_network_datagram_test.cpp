@@ -174,7 +174,10 @@ TEST_F(SimNetworkDatagramTest, TheReceiverMayBeGoneWhenTheyArrive) {
 
 TEST_F(SimNetworkDatagramTest, AMulticastArrivesLater) {
   network().set_link({.latency_min = 10ms});
-  const Address group = *Address::ip("239.1.2.3", to_b_.port());
+  // One with an address of its own would hear no group.
+  b_ = Socket(kernel(), kernel().socket(AF_INET, SOCK_DGRAM, 0).fd());
+  ASSERT_TRUE(kernel().bind(b_.get(), *Address::ip("0.0.0.0", 0)).ok());
+  const Address group = *Address::ip("239.1.2.3", name_of(b_).port());
   ASSERT_TRUE(kernel().set_membership(b_.get(), group, 0, true).ok());
   const OutgoingDatagram one{.bytes = "7", .to = &group};
   EXPECT_EQ(kernel().send_datagrams(a_.get(), std::span(&one, 1)).value, 1);

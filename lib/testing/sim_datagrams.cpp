@@ -28,22 +28,70 @@ void tell_unreachable(SimSocket& sender) {
   sender.edge_write();
 }
 
-void deliver(SimSocket& receiver, SimDatagram datagram) {
-  if (receiver.shut_read) return;
-  datagram.from = seen_by(receiver.family, datagram.from);
-  datagram.to = seen_by(receiver.family, datagram.to);
+void enqueue(SimSocket& receiver, SimDatagram datagram) {
   receiver.datagrams.push_back(std::move(datagram));
   receiver.edge_read();
 }
 
+/// What a datagram takes of SO_RCVBUF; Linux counts its own memory, 832 bytes for a small one.
+std::size_t cost(const SimDatagram& datagram) {
+  return datagram.bytes.size() + 800;
+}
+
+/// Whoever is connected to a third one hears nobody else.
+bool may_send(const SimSocket& from, const SimSocket& to) {
+  return to.state != SimSocket::State::connected || to.peer == &from;
+}
+
 }  // namespace
+
+/// Over UDP. The first one always fits.
+void SimSockets::deliver(SimSocket& receiver, SimDatagram datagram) {
+  if (receiver.shut_read) return;
+  const std::size_t memory = receiver.memory + cost(datagram);
+  if (receiver.memory > 0 && memory > receiver.receive_size) {
+    ++dropped_;
+    return;
+  }
+  receiver.memory = memory;
+  datagram.from = seen_by(receiver.family, datagram.from);
+  datagram.to = seen_by(receiver.family, datagram.to);
+  enqueue(receiver, std::move(datagram));
+}
+
+/// The end of a unix socket's connection: what it has not received is lost, and a peer that is
+/// connected back is told.
+void SimSockets::part(SimSocket& socket) {
+  SimSocket* peer = std::exchange(socket.peer, nullptr);
+  if (peer) std::erase(peer->senders, &socket);
+  socket.state = State::fresh;
+  if (socket.datagrams.empty()) return;
+  socket.datagrams.clear();
+  socket.wake_senders();
+  if (!peer || peer->peer != &socket) return;
+  peer->error = ECONNRESET;
+  peer->edge_read();
+  peer->edge_write();
+}
+
+void SimSockets::close_datagrams(SimSocket& socket) {
+  if (socket.peer) std::erase(socket.peer->senders, &socket);
+  for (SimSocket* sender : socket.senders) sender->peer = nullptr;
+  socket.wake_senders();
+}
 
 IoResult SimSockets::connect_datagram(SimSocket& socket, const Address& address) {
   if (address.family() != socket.family) return fail(socket.is_unix() ? EINVAL : EAFNOSUPPORT);
   if (socket.is_unix()) {
-    const SimSocket* other = names_.find_unix(address);
+    SimSocket* other = names_.find_unix(address);
     if (!other) return fail(address.is_abstract() ? ECONNREFUSED : ENOENT);
     if (!other->is_datagram()) return fail(EPROTOTYPE);
+    if (!may_send(socket, *other)) return fail(EPERM);
+    if (socket.peer != other) {
+      if (socket.state == State::connected) part(socket);
+      socket.peer = other;
+      other->senders.push_back(&socket);
+    }
     if (!socket.named) socket.local = Address::unix_path("");
     socket.remote = address;
   } else {
@@ -70,6 +118,11 @@ IoResult SimSockets::recv_datagrams(SimSocket& socket, std::span<IncomingDatagra
     if (socket.datagrams.empty()) break;
     SimDatagram datagram = std::move(socket.datagrams.front());
     socket.datagrams.pop_front();
+    if (socket.is_unix()) {
+      socket.wake_senders();
+    } else {
+      socket.memory -= cost(datagram);
+    }
     place.size = std::min(datagram.bytes.size(), place.buffer.size());
     place.truncated = place.size < datagram.bytes.size();
     place.segment = 0;
@@ -119,12 +172,7 @@ int SimSockets::send_datagram(SimSocket& socket, const OutgoingDatagram& datagra
 
   if (socket.is_unix()) {
     if (socket.named) sent.from = socket.local;
-    const bool pair = connected && !datagram.to && to.path().empty();
-    SimSocket* receiver = pair ? socket.peer : names_.find_unix(to);
-    if (!receiver) return pair || to.is_abstract() || connected ? ECONNREFUSED : ENOENT;
-    if (!receiver->is_datagram()) return EPROTOTYPE;
-    deliver(*receiver, std::move(sent));
-    return 0;
+    return send_unix(socket, std::move(sent), datagram.to != nullptr);
   }
   if (const int error = out_of_reach(socket, to)) return error;
   if (!socket.named) {
@@ -147,6 +195,27 @@ int SimSockets::send_datagram(SimSocket& socket, const OutgoingDatagram& datagra
   } else if (!arrive(std::move(sent)) && connected) {
     tell_unreachable(socket);
   }
+  return 0;
+}
+
+/// A connected socket has a peer, and no name to look up: whoever gets that name later is another
+/// one. Once it is gone the connection is over.
+int SimSockets::send_unix(SimSocket& socket, SimDatagram datagram, bool by_name) {
+  SimSocket* receiver = by_name ? names_.find_unix(datagram.to) : socket.peer;
+  if (!receiver && by_name) return datagram.to.is_abstract() ? ECONNREFUSED : ENOENT;
+  if (!receiver) {
+    part(socket);
+    return ECONNREFUSED;
+  }
+  if (!receiver->is_datagram()) return EPROTOTYPE;
+  if (!may_send(socket, *receiver)) return EPERM;
+  if (receiver->shut_read) return EPIPE;
+  if (receiver->full_for(socket)) {
+    // Who is not connected to it is not told when there is room: its own state is not that.
+    socket.send_blocked = socket.peer == receiver;
+    return EAGAIN;
+  }
+  enqueue(*receiver, std::move(datagram));
   return 0;
 }
 

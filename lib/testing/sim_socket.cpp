@@ -24,7 +24,7 @@ bool SimSocket::readable() const noexcept {
 }
 
 bool SimSocket::writable() const noexcept {
-  if (is_datagram()) return true;
+  if (is_datagram()) return error != 0 || !peer || !peer->full_for(*this);
   switch (state) {
     case State::listening:
     case State::connecting:
@@ -89,6 +89,14 @@ void SimSocket::edge_read() {
 
 void SimSocket::edge_write() {
   if (watch) watch->edge(Direction::write);
+}
+
+void SimSocket::wake_senders() {
+  for (SimSocket* sender : senders) {
+    if (!sender->send_blocked || !sender->writable()) continue;
+    sender->send_blocked = false;
+    sender->edge_write();
+  }
 }
 
 void SimSocket::reset() {

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace ferry::testing {
 
@@ -60,10 +61,14 @@ struct SimSocket {
 
   // -- a datagram socket's
   std::deque<SimDatagram> datagrams;
-  std::set<Address> groups;  // with port 0
+  std::size_t memory = 0;           // that they take of SO_RCVBUF
+  std::size_t queue_limit = 0;      // of a unix one
+  std::vector<SimSocket*> senders;  // unix ones whose `peer` this is
+  std::set<Address> groups;         // with port 0
 
   // -- a connection's
-  SimSocket* peer = nullptr;  // null when the other end is closed, or the connection is dead
+  SimSocket* peer = nullptr;  // null when the other end is closed, or the connection is dead;
+                              // of datagrams only a unix socket's
   bool accepted = false;      // the other end connected
   SimFlow* out = nullptr;     // the network's way to the peer, open or not; null: there is none
   Buffer inbox;
@@ -90,6 +95,11 @@ struct SimSocket {
   bool writable() const noexcept;
   /// A FIN or an error waits behind the data.
   bool end_pending() const noexcept;
+  /// The queue of a unix datagram socket has no room for that sender; there is always some for one
+  /// that it is connected to itself.
+  bool full_for(const SimSocket& sender) const noexcept {
+    return peer != &sender && this != &sender && datagrams.size() > queue_limit;
+  }
   /// Bytes `send` would take.
   std::size_t space() const noexcept;
   /// Of a pipe's writing end: how many pages are free, and how much each holds.
@@ -103,6 +113,8 @@ struct SimSocket {
   void unblock();
   void edge_read();
   void edge_write();
+  /// Who was told that its peer's queue is full, and can send now, is told so.
+  void wake_senders();
   /// It gets a RST.
   void reset();
   /// The other end drops what it has not sent: all that is more than SO_RCVBUF, and a FIN behind

@@ -78,6 +78,8 @@ std::unique_ptr<SimSocket> SimSockets::make(int family, int type) const {
   socket->type = type;
   socket->send_size = options_.pipe_capacity / 2;
   socket->receive_size = options_.pipe_capacity - socket->send_size;
+  if (type == SOCK_DGRAM) socket->send_size = socket->receive_size = options_.datagram_buffer;
+  socket->queue_limit = options_.unix_datagrams;
   return socket;
 }
 
@@ -119,6 +121,10 @@ std::pair<int, int> SimSockets::connected_pair(int family, int type) {
   server->accepted = true;
   server->peer = client.get();
   client->peer = server.get();
+  if (type == SOCK_DGRAM) {
+    client->senders = {server.get()};
+    server->senders = {client.get()};
+  }
   if (open_ + 2 > options_.descriptor_limit) throw std::runtime_error("too many simulated sockets");
   if (wires_.active() && family != AF_UNIX && type == SOCK_STREAM) wires_.join(*client, *server);
   const int first = enter(std::move(client));
@@ -128,7 +134,7 @@ std::pair<int, int> SimSockets::connected_pair(int family, int type) {
 IoResult SimSockets::close(SimSocket& socket) {
   if (socket.watch) sim_fatal("close of a descriptor that is still watched", socket.fd);
   if (socket.is_datagram()) {
-    if (socket.peer) socket.peer->peer = nullptr;
+    close_datagrams(socket);
   } else {
     if (ends_in_time_wait(socket)) names_.keep(socket, wires_.now() + kTimeWait);
     disconnect(socket);

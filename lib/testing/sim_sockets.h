@@ -7,6 +7,7 @@
 #include <ferry/kernel.h>
 #include <ferry/testing/sim_kernel.h>
 
+#include <cstdint>
 #include <memory>
 #include <set>
 #include <span>
@@ -24,6 +25,7 @@ class SimSockets {
   std::size_t open() const noexcept { return open_; }
   std::size_t watched() const noexcept;
   std::size_t names() const noexcept { return names_.size(); }
+  std::uint64_t dropped() const noexcept { return dropped_; }
   void set_descriptor_limit(std::size_t limit) { options_.descriptor_limit = limit; }
   /// TCP connects under way get on: they succeed, are refused, or try again when there is no room
   /// in the backlog.
@@ -82,6 +84,10 @@ class SimSockets {
   IoResult connect_tcp(SimSocket& socket, const Address& address);
   IoResult connect_datagram(SimSocket& socket, const Address& address);
   int send_datagram(SimSocket& socket, const OutgoingDatagram& datagram);
+  int send_unix(SimSocket& socket, SimDatagram datagram, bool by_name);
+  void deliver(SimSocket& receiver, SimDatagram datagram);
+  static void part(SimSocket& socket);
+  static void close_datagrams(SimSocket& socket);
   bool hears(const SimSocket& socket, const SimDatagram& datagram) const;
   /// False if nobody is there to get it.
   bool arrive(SimDatagram datagram);
@@ -99,6 +105,7 @@ class SimSockets {
   std::vector<std::unique_ptr<SimSocket>> table_;  // by fd - first_descriptor
   std::set<int> free_;                             // holes in it
   std::size_t open_ = 0;
+  std::uint64_t dropped_ = 0;
   std::vector<Attempt> connecting_;
 };
 

@@ -231,5 +231,26 @@ TEST_P(KernelDatagram, AGroupReachesNoSocketWithAnAddressOfItsOwn) {
   EXPECT_FALSE(hears(choosy)) << "but for who does not want to";
 }
 
+TEST_P(KernelDatagram, WhatFindsNoRoomIsLostInSilence) {
+  const Socket a = bound();
+  const Socket b = bound();
+  const Address to = name_of(b);
+  ASSERT_TRUE(kernel().set_option(b.get(), SOL_SOCKET, SO_RCVBUF, 8192).ok());
+  for (int i = 0; i < 100; ++i) {
+    const std::string number = std::to_string(i);
+    ASSERT_TRUE(send(a, number, &to).ok());
+  }
+  const std::ptrdiff_t got = receive(b, 100).value;
+  EXPECT_GT(got, 5);
+  EXPECT_LT(got, 50);
+  for (int i = 0; i < got; ++i) EXPECT_EQ(text(static_cast<std::size_t>(i)), std::to_string(i));
+  EXPECT_TRUE(send(a, "there is room again", &to).ok());
+  EXPECT_EQ(receive(b, 2).value, 1);
+  // However little that is, one fits.
+  ASSERT_TRUE(kernel().set_option(b.get(), SOL_SOCKET, SO_RCVBUF, 1).ok());
+  EXPECT_TRUE(send(a, std::string(30'000, 'x'), &to).ok());
+  EXPECT_EQ(receive(b, 2).value, 1);
+}
+
 }  // namespace
 }  // namespace ferry::test

@@ -18,6 +18,8 @@ class SimNetworkDatagramTest : public NetworkSuite {
     NetworkSuite::SetUp();
     a_ = bound();
     b_ = bound();
+    // Room for all that a test sends.
+    ASSERT_TRUE(kernel().set_option(b_.get(), SOL_SOCKET, SO_RCVBUF, 1 << 21).ok());
     to_b_ = name_of(b_);
   }
   void TearDown() override {
@@ -170,6 +172,19 @@ TEST_F(SimNetworkDatagramTest, TheReceiverMayBeGoneWhenTheyArrive) {
   a_.reset();
   pass(20ms);
   EXPECT_EQ(network().stats().datagrams, 10u);
+}
+
+TEST_F(SimNetworkDatagramTest, WhatFindsNoRoomIsLostAndCounted) {
+  network().set_link({.latency_min = 5ms});
+  ASSERT_TRUE(kernel().set_option(b_.get(), SOL_SOCKET, SO_RCVBUF, 10 * 801).ok());
+  send(1, 9);
+  send(1, 9);
+  pass(5ms);
+  EXPECT_EQ(receive(), (std::vector<int>{1, 2, 3, 4, 5, 6, 7, 8, 9, 1}));
+  EXPECT_EQ(sim().stats().dropped_datagrams, 8u);
+  send(1, 9);
+  pass(5ms);
+  EXPECT_EQ(receive().size(), 9u);
 }
 
 TEST_F(SimNetworkDatagramTest, AMulticastArrivesLater) {

@@ -27,6 +27,12 @@ struct SimOptions {
   /// SO_SNDBUF, half the receiver's SO_RCVBUF, and setting those changes it (they are not doubled).
   /// A pipe holds as much, in pages of 4096 bytes (pipe(7)): spliced bytes take one for each piece.
   std::size_t pipe_capacity = 64 * 1024;
+  /// SO_RCVBUF of UDP sockets: what comes when it is full of datagrams is lost. Each takes 800
+  /// bytes beside its own, as about on Linux.
+  std::size_t datagram_buffer = 212992;
+  /// So many datagrams, and one, wait in the queue of a unix socket before those who send to it are
+  /// told EAGAIN; but nobody is whom it is connected to itself (net.unix.max_dgram_qlen).
+  std::size_t unix_datagrams = 10;
   /// Descriptors that may be open at once; one more is EMFILE.
   std::size_t descriptor_limit = 65536;
   /// The lowest descriptor: far above real ones, so that the two are never taken for each other.
@@ -60,10 +66,11 @@ struct SimOptions {
 struct SimStats {
   std::size_t open_sockets = 0;  ///< Descriptors; connections nobody accepted do not count.
   std::size_t watches = 0;
-  std::size_t names = 0;              ///< Addresses and ports that are taken.
-  std::uint64_t bad_descriptors = 0;  ///< Calls with a descriptor that was not open: EBADF.
-  std::uint64_t turns = 0;            ///< Times the kernel looked for what is ready.
-  std::uint64_t jumps = 0;            ///< Times the clock jumped, to the timer or an arrival.
+  std::size_t names = 0;                ///< Addresses and ports that are taken.
+  std::uint64_t dropped_datagrams = 0;  ///< For which SO_RCVBUF had no room.
+  std::uint64_t bad_descriptors = 0;    ///< Calls with a descriptor that was not open: EBADF.
+  std::uint64_t turns = 0;              ///< Times the kernel looked for what is ready.
+  std::uint64_t jumps = 0;              ///< Times the clock jumped, to the timer or an arrival.
   std::map<std::string_view, std::uint64_t> calls;  ///< By the system call's name.
 };
 
@@ -93,9 +100,10 @@ struct SimStats {
 /// reordered or late, unless `network` is told so. Closing a descriptor that is still watched ends
 /// the program: it is a bug.
 ///
-/// Datagram sockets of the same families, too: unlimited queues, so nothing is lost; the refusal of
-/// an absent receiver reaches a connected sender (ECONNREFUSED); broadcast (255.255.255.255 and
-/// 127.255.255.255) and multicast reach every socket of the simulation that would hear them.
+/// Datagram sockets of the same families, too: UDP is lost when the receiver's buffer is full, and
+/// a unix socket's queue holds back who sends to it (SimOptions). The refusal of an absent receiver
+/// reaches a connected sender (ECONNREFUSED); broadcast (255.255.255.255 and 127.255.255.255) and
+/// multicast reach every socket of the simulation that would hear them.
 ///
 /// Order in a turn, as AsioKernel's: what sockets have to say, in the order it happened,
 /// what arrives now included; then the timer, then signals, then the drain for `wake`; a drain that

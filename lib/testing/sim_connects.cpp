@@ -113,7 +113,7 @@ void SimSockets::settle() {
 bool SimSockets::get_on(Attempt& attempt) {
   SimSocket& socket = *attempt.socket;
   if (!answered(attempt)) return socket.state != State::connecting;
-  SimSocket* listener = names_.listener(attempt.to);
+  SimSocket* listener = names_.listener(attempt.to, attempt.from);
   if (listener && full(*listener)) {
     try_again(attempt);
     return false;

@@ -1,5 +1,7 @@
 #include "sim_names.h"
 
+#include <ferry/testing/seed.h>
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
@@ -265,22 +267,23 @@ int SimNames::may_listen(const SimSocket& socket) const {
   return 0;
 }
 
-SimSocket* SimNames::listener(const Address& address) {
+SimSocket* SimNames::listener(const Address& address, const Address& from) const {
   if (address.is_unix()) {
     SimSocket* socket = find_unix(address);
     return socket && socket->state == SimSocket::State::listening ? socket : nullptr;
   }
-  return closest(
-      address, [](const SimSocket& socket) { return socket.state == SimSocket::State::listening; });
+  return closest(address, from, [](const SimSocket& socket) {
+    return socket.state == SimSocket::State::listening;
+  });
 }
 
-SimSocket* SimNames::receiver(const Address& address, const Address& from) {
-  SimSocket* connected = closest(address, [&from](const SimSocket& socket) {
+SimSocket* SimNames::receiver(const Address& address, const Address& from) const {
+  SimSocket* connected = closest(address, from, [&from](const SimSocket& socket) {
     return socket.is_datagram() && socket.state == SimSocket::State::connected &&
            unmapped(socket.remote) == from;
   });
   if (connected) return connected;
-  return closest(address, [](const SimSocket& socket) {
+  return closest(address, from, [](const SimSocket& socket) {
     return socket.is_datagram() && socket.state == SimSocket::State::fresh;
   });
 }
@@ -298,8 +301,9 @@ bool SimNames::is_for(const SimSocket& socket, const Address& address) {
   return closeness(socket, address) < kNoMatch;
 }
 
-/// The closest match wins.
-SimSocket* SimNames::closest(const Address& address, Function<bool(const SimSocket&)> fits) {
+/// The closest match wins; of several the one that belongs to this flow.
+SimSocket* SimNames::closest(const Address& address, const Address& from,
+                             Function<bool(const SimSocket&)> fits) const {
   std::vector<SimSocket*> matches[kNoMatch];
   const auto [first, last] = ports_.equal_range(address.port());
   for (auto it = first; it != last; ++it) {
@@ -309,7 +313,9 @@ SimSocket* SimNames::closest(const Address& address, Function<bool(const SimSock
     if (match < kNoMatch) matches[match].push_back(&socket);
   }
   for (const auto& found : matches) {
-    if (!found.empty()) return found[turn_++ % found.size()];
+    if (found.empty()) continue;
+    if (found.size() == 1) return found.front();
+    return found[Seed(seed_, from.to_string() + ' ' + address.to_string()).below(found.size())];
   }
   return nullptr;
 }

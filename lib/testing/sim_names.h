@@ -37,6 +37,7 @@ int out_of_reach(const SimSocket& socket, const Address& to);
 /// Who has which address: what bind, listen and connect look at.
 class SimNames {
  public:
+  explicit SimNames(std::uint64_t seed) : seed_(seed) {}
   /// Gives `socket` the name; port 0 gets a free one. An errno value, or 0.
   int take(SimSocket& socket, Address name, TimePoint now);
   /// Gives a connecting socket a name of its own with a free port.
@@ -48,11 +49,12 @@ class SimNames {
   void release(SimSocket& socket) noexcept;
   /// An errno value if another socket listens there already.
   int may_listen(const SimSocket& socket) const;
-  /// Who accepts connections to `address`; null if nobody does. Sockets that share a port
-  /// (SO_REUSEPORT) take turns. Here and in `receiver` addresses are unmapped.
-  SimSocket* listener(const Address& address);
+  /// Who accepts connections of `from` to `address`; null if nobody does. Of sockets that share a
+  /// port (SO_REUSEPORT) it is always the same one, as long as they stay the same; which one
+  /// depends on the two addresses and the seed. Here and in `receiver` addresses are unmapped.
+  SimSocket* listener(const Address& address, const Address& from) const;
   /// Who gets a datagram of `from`; null if nobody does. A socket connected to `from` comes first.
-  SimSocket* receiver(const Address& address, const Address& from);
+  SimSocket* receiver(const Address& address, const Address& from) const;
   /// True if the socket's name is that address or a wildcard for it; ports do not count.
   static bool is_for(const SimSocket& socket, const Address& address);
   /// The datagram sockets of that port.
@@ -88,7 +90,8 @@ class SimNames {
   const std::vector<Kept>& kept(std::uint16_t port, TimePoint now);
   std::uint16_t free_port(Function<bool(std::uint16_t)> fits);
   void enter(SimSocket& socket, const Address& name);
-  SimSocket* closest(const Address& address, Function<bool(const SimSocket&)> fits);
+  SimSocket* closest(const Address& address, const Address& from,
+                     Function<bool(const SimSocket&)> fits) const;
 
   // A multimap, so that the order within a port is the order of the binds.
   std::multimap<std::uint16_t, SimSocket*> ports_;
@@ -96,7 +99,7 @@ class SimNames {
   std::set<std::pair<std::uint16_t, const SimSocket*>> accepted_;
   std::map<std::uint16_t, std::vector<Kept>> kept_;
   std::uint16_t next_port_ = kFirstPort;
-  std::size_t turn_ = 0;
+  std::uint64_t seed_;
 };
 
 }  // namespace ferry::testing

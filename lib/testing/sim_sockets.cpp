@@ -42,7 +42,7 @@ bool ends_in_time_wait(const SimSocket& socket) {
 }  // namespace
 
 SimSockets::SimSockets(const SimOptions& options, SimWires& wires)
-    : options_(options), wires_(wires) {
+    : options_(options), wires_(wires), names_(options.seed) {
   wires_.set_join_all([this] {
     for (const auto& socket : table_) {
       // An end that was not accepted yet is found by the other one.

@@ -307,6 +307,36 @@ TEST_P(KernelConnect, ReusePortLetsTwoListen) {
   EXPECT_TRUE(kernel().listen(two.get(), 5).ok());
 }
 
+TEST_P(KernelConnect, OfTwoWhoShareAPortEachGetsSome) {
+  Address at = Address::loopback(0);
+  std::vector<Socket> listeners;
+  for (int i = 0; i < 2; ++i) {
+    listeners.push_back(open());
+    set(listeners.back(), SOL_SOCKET, SO_REUSEPORT, 1);
+    ASSERT_TRUE(kernel().bind(listeners.back().get(), at).ok());
+    ASSERT_TRUE(kernel().listen(listeners.back().get(), 50).ok());
+    at = local(listeners.back());
+  }
+  std::vector<RawPeer> clients;
+  for (int i = 0; i < 40; ++i) clients.push_back(RawPeer::connect(kernel(), at));
+  run_until([&] {
+    return std::all_of(clients.begin(), clients.end(), [](RawPeer& c) { return c.connected(); });
+  });
+  int accepted = 0;
+  for (const Socket& listener : listeners) {
+    Address peer;
+    const int before = accepted;
+    for (;;) {
+      const IoResult one = kernel().accept(listener.get(), peer);
+      if (!one.ok()) break;
+      const Socket server(kernel(), one.fd());
+      ++accepted;
+    }
+    EXPECT_GT(accepted, before);
+  }
+  EXPECT_EQ(accepted, 40);
+}
+
 TEST_P(KernelConnect, AddressOfAnotherMachineCannotBeBound) {
   const Socket socket = open();
   EXPECT_EQ(error_of(kernel().bind(socket.get(), *Address::ip("192.0.2.1", 0))), EADDRNOTAVAIL);

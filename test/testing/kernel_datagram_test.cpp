@@ -252,5 +252,28 @@ TEST_P(KernelDatagram, WhatFindsNoRoomIsLostInSilence) {
   EXPECT_EQ(receive(b, 2).value, 1);
 }
 
+TEST_P(KernelDatagram, OfThoseWhoShareAPortEachFlowHasItsOwn) {
+  const auto sharing = [&](const Address& at) {
+    Socket socket = open(AF_INET);
+    EXPECT_TRUE(kernel().set_option(socket.get(), SOL_SOCKET, SO_REUSEPORT, 1).ok());
+    EXPECT_TRUE(kernel().bind(socket.get(), at).ok());
+    return socket;
+  };
+  const Socket one = sharing(Address::loopback(0));
+  const Address to = name_of(one);
+  const Socket two = sharing(to);
+  int flows = 0;  // of the first
+  for (int i = 0; i < 40; ++i) {
+    const Socket sender = bound();
+    for (int again = 0; again < 5; ++again) ASSERT_TRUE(send(sender, "x", &to).ok());
+    const std::ptrdiff_t got = receive(one, 10).value;
+    EXPECT_TRUE(got == 5 || got == -1) << got;
+    EXPECT_EQ(receive(two, 10).value, got == 5 ? -1 : 5);
+    flows += got == 5;
+  }
+  EXPECT_GT(flows, 0);
+  EXPECT_LT(flows, 40);
+}
+
 }  // namespace
 }  // namespace ferry::test

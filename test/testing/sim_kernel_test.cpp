@@ -390,26 +390,6 @@ TEST_F(SimKernelTest, OtherNetworksAreUnreachable) {
   EXPECT_EQ(error_of(kernel().connect(client.get(), *Address::ip("8.8.8.8", 80))), ENETUNREACH);
 }
 
-TEST_F(SimKernelTest, SharersOfAPortTakeTurns) {
-  std::vector<Socket> listeners;
-  Address at = Address::loopback(0);
-  for (int i = 0; i < 2; ++i) {
-    const int fd = listeners.emplace_back(open()).get();
-    kernel().set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    ASSERT_TRUE(kernel().bind(fd, at).ok());
-    ASSERT_TRUE(kernel().listen(fd, 5).ok());
-    kernel().local_address(fd, at);
-  }
-  const RawPeer one = RawPeer::connect(kernel(), at);
-  const RawPeer two = RawPeer::connect(kernel(), at);
-  turns();
-  Address peer;
-  for (const Socket& listener : listeners) {
-    const Socket accepted(kernel(), kernel().accept(listener.get(), peer).fd());
-    EXPECT_TRUE(accepted);
-  }
-}
-
 TEST_F(SimKernelTest, PathsAreNamesInsideTheSimulation) {
   RawListener listener(kernel(), Address::unix_path("/no/such/directory/sim.sock"));
   const RawPeer client = RawPeer::connect(kernel(), listener.address());

@@ -278,6 +278,13 @@ plant(
     "      connecting.result().transport->abort();\n",
     "")
 
+plant(
+    "server_without_reuse_address",
+    "uWebSockets (pull request #176): a server could not be started again beside old connections",
+    "lib/net/listen_socket.cpp",
+    "  if (options.reuse_address) set.on(SOL_SOCKET, SO_REUSEADDR);\n",
+    "  static_cast<void>(options.reuse_address);\n")
+
 # ---- TLS
 
 plant(
@@ -363,6 +370,22 @@ plant(
     "lib/net/datagram_receive.cpp",
     "      report_error(r.code());\n      drain = true;\n",
     "      return report_error(r.code());\n")
+
+plant(
+    "full_queue_of_another_spins",
+    "libuv (#5194): a send that failed for want of room elsewhere waited for an event that was there "
+    "already, again and again",
+    "lib/net/datagram_send.cpp",
+    "  if (!connected_ && plain_) {\n",
+    "  if (remote_.empty() && connected_) {\n")
+
+plant(
+    "unix_datagram_lost_when_full",
+    "twisted (#9504): what a full queue of a unix socket did not take was lost in silence",
+    "lib/net/datagram_send.cpp",
+    "    if (!r.would_block()) return report_error(r.code());\n",
+    "    if (r.would_block() && plain_) return;\n"
+    "    if (!r.would_block()) return report_error(r.code());\n")
 
 # ---- the loop
 

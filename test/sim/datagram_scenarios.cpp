@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -41,6 +42,7 @@ class Talker final : public DatagramProtocol {
     testing::PatternReader reader(id_, number);
     reader.take(data.drop(sizeof number));
     if (!reader.end(number + size)) trial_.complain("a datagram is wrong: " + reader.to_string());
+    if (on_number) on_number(number, info.peer);
     // Several may ask, each with numbers of his own.
     if (echo_) return transport->sendto(data, info.peer);
     if (number >= seen.size()) seen.resize(number + 1);
@@ -88,6 +90,7 @@ class Talker final : public DatagramProtocol {
 
   std::shared_ptr<DatagramTransport> transport;
   Function<void()> on_resume;
+  Function<void(std::uint32_t number, const Address& peer)> on_number;
   std::vector<unsigned> seen;
   std::uint32_t sent = 0;
   std::uint32_t last = 0;
@@ -136,7 +139,8 @@ DatagramOptions towards(const Talker& talker) {
 
 /// Something draws datagrams away: what is missing then is nobody's fault.
 bool lossy(Trial& trial) {
-  return trial.simulated() && trial.sim().network().stats().lost > 0;
+  return trial.simulated() &&
+         (trial.sim().network().stats().lost > 0 || trial.sim().stats().dropped_datagrams > 0);
 }
 
 void close_all(Trial& trial, std::initializer_list<std::shared_ptr<Talker>> all) {
@@ -378,6 +382,70 @@ void broadcast(Trial& trial) {
   check_progress(trial);
 }
 
+/// Between unix sockets nothing is lost, doubled or overtaken; a queue that is full holds back who
+/// sends to it, connected or not, until there is room.
+void over_unix(Trial& trial) {
+  Seed lot = trial.lot();
+  const auto server = open(trial, 5, false, {.local_path = "@ferry-sim-server"});
+  if (!server) return check_progress(trial);
+  std::map<Address, std::uint32_t> next;
+  server->on_number = [&](std::uint32_t number, const Address& peer) {
+    std::uint32_t& expected = next[peer];
+    if (number < expected) trial.complain("a datagram of a unix socket is late, or comes twice");
+    if (number > expected && trial.calm()) trial.complain("a datagram of a unix socket is missing");
+    expected = number + 1;
+  };
+  struct Client {
+    std::shared_ptr<Talker> talker;
+    std::size_t left;
+  };
+  std::vector<Client> clients;
+  const Address there = server->transport->sockname();
+  for (int i = 0; i < 3; ++i) {
+    DatagramOptions options{.local_path = "@ferry-sim-client-" + std::to_string(i)};
+    if (i < 2) options.remote_path = there.path();
+    if (auto talker = open(trial, 5, false, std::move(options))) {
+      talker->transport->set_write_buffer_limits(lot.between(100, 2000));
+      clients.push_back({std::move(talker), lot.between(5, 80)});
+    }
+  }
+  for (Client& each : clients) {
+    each.talker->on_resume = [&each, &there, &lot] {
+      Talker& talker = *each.talker;
+      for (; each.left > 0 && !talker.paused; --each.left) {
+        talker.transport->sendto(talker.next(lot.below(300)), there);
+      }
+    };
+  }
+  for (int round = 0; round < 6; ++round) {
+    server->reading_paused = lot.permille(500);
+    server->reading_paused ? server->transport->pause_reading()
+                           : server->transport->resume_reading();
+    for (Client& each : clients) {
+      if (lot.permille(500)) each.talker->on_resume();
+    }
+    trial.run_for(std::chrono::microseconds(lot.below(3000)));
+    for (const Client& each : clients) {
+      if (!server->reading_paused || each.talker->transport->get_write_buffer_size() == 0) continue;
+      trial.reached("a unix socket's queue is full");
+    }
+  }
+  server->reading_paused = false;
+  server->transport->resume_reading();
+  for (Client& each : clients) each.talker->on_resume();
+  trial.run_for(1min);
+  for (const Client& each : clients) {
+    if (each.left > 0) trial.complain("the sending of datagrams was paused and never resumed");
+    if (trial.calm() && next[each.talker->transport->sockname()] != each.talker->sent) {
+      trial.complain("not all datagrams of a unix socket arrived");
+    }
+    each.talker->on_resume = nullptr;
+    close_all(trial, {each.talker});
+  }
+  close_all(trial, {server});
+  check_progress(trial);
+}
+
 /// An error comes in front of the answer, and nothing behind it: the answer must be read.
 void error_first(Trial& trial) {
   trial.disturb();
@@ -414,6 +482,7 @@ void add_datagram_scenarios(std::vector<testing::Scenario>& all) {
   add("datagrams-refused", refused);
   add("datagrams-paused", paused);
   add("datagrams-to-all", broadcast);
+  add("datagrams-unix", over_unix);
   add("datagram-behind-an-error", error_first);
 }
 

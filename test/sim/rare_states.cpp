@@ -33,6 +33,7 @@ constexpr const char* kTold[] = {
     "a single receive is cancelled",
     "a timer is cancelled when it is due",
     "a timer is set again before it came",
+    "a unix socket's queue is full",
     "an idle limit is over",
     "answer and deadline in one moment",
     "bytes of TLS come with the last line",

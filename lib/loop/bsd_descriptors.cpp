@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,6 +33,18 @@ IoResult uninterrupted(Call call) {
   }
 }
 
+/// A unix socket's path as the system wants it, without memory from the heap; empty if it has none.
+struct PathText {
+  explicit PathText(const Address& address) {
+    sockaddr_storage storage{};
+    address.to_sockaddr(storage);
+    if (!address.is_unix() || address.is_abstract()) return;
+    const auto& name = reinterpret_cast<const sockaddr_un&>(storage);
+    std::memcpy(text, name.sun_path, sizeof name.sun_path);
+  }
+  char text[sizeof(sockaddr_un::sun_path) + 1] = {};
+};
+
 }  // namespace
 
 IoResult Kernel::send_descriptors(int, BytesView, std::span<const int>) {
@@ -42,6 +56,14 @@ IoResult Kernel::recv_descriptors(int, MutableBytes, std::vector<Fd>&) {
 }
 
 IoResult Kernel::peer_credentials(int, PeerCredentials&) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::find_socket_file(const Address&, FileId&) {
+  return {-1, EOPNOTSUPP};
+}
+
+IoResult Kernel::remove_file(const Address&) {
   return {-1, EOPNOTSUPP};
 }
 
@@ -120,6 +142,18 @@ IoResult BsdSockets::peer_credentials(int fd, PeerCredentials& credentials) {
   credentials = {0, user, group};
   return {};
 #endif
+}
+
+IoResult BsdSockets::find_socket_file(const Address& path, FileId& file) {
+  struct stat status {};
+  if (::lstat(PathText(path).text, &status) != 0) return {-1, errno};
+  if (!S_ISSOCK(status.st_mode)) return {-1, ENOTSOCK};
+  file = {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino)};
+  return {};
+}
+
+IoResult BsdSockets::remove_file(const Address& path) {
+  return ::unlink(PathText(path).text) == 0 ? IoResult{} : IoResult{-1, errno};
 }
 
 PeerCredentials BsdSockets::own_credentials() {

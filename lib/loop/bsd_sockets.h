@@ -46,6 +46,8 @@ class BsdSockets : public Kernel {
   IoResult send_descriptors(int fd, BytesView bytes, std::span<const int> descriptors) override;
   IoResult recv_descriptors(int fd, MutableBytes into, std::vector<Fd>& descriptors) override;
   IoResult peer_credentials(int fd, PeerCredentials& credentials) override;
+  IoResult find_socket_file(const Address& path, FileId& file) override;
+  IoResult remove_file(const Address& path) override;
   PeerCredentials own_credentials() override;
 
  private:

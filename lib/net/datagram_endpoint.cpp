@@ -4,8 +4,6 @@
 
 #include <netdb.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <stdexcept>
 #include <string>
@@ -140,25 +138,17 @@ class DatagramOpening final : public Opening<DatagramEndpoint<>> {
     }
     if (failed("setsockopt", named)) return {};
     if (!names.local.empty()) {
-      if (names.local.is_unix()) remove_stale(names.local);
+      const bool path = names.local.is_unix() && !names.local.is_abstract();
+      if (path) remove_stale_file(kernel, names.local);
       r = kernel.bind(socket.get(), names.local);
       if (failed("bind", names.local)) return {};
-      if (names.local.is_unix() && !names.local.is_abstract())
-        file = SocketFile(names.local.path());
+      if (path) file = SocketFile(kernel, names.local);
     }
     if (!names.remote.empty() && !options_.allow_broadcast) {
       r = kernel.connect(socket.get(), names.remote);
       if (failed("connect", names.remote)) return {};
     }
     return socket;
-  }
-
-  static void remove_stale(const Address& address) {
-    struct stat status {};
-    const std::string path = address.is_abstract() ? std::string() : address.path();
-    if (!path.empty() && ::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) {
-      ::unlink(path.c_str());  // if it fails, bind says why
-    }
   }
 
   /// Makes the protocol and the transport.

@@ -2,11 +2,10 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <stdexcept>
+#include <utility>
 
 namespace ferry {
 namespace {
@@ -44,37 +43,33 @@ BoundSocket bind_to(Kernel& kernel, Socket socket, const Address& address, Error
 
 }  // namespace
 
-SocketFile::SocketFile(std::string path) {
-  struct stat status {};
-  // In a simulation the path is no file's.
-  if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;
-  path_ = std::move(path);
-  device_ = status.st_dev;
-  inode_ = status.st_ino;
+SocketFile::SocketFile(Kernel& kernel, Address path) : kernel_(&kernel) {
+  if (kernel.find_socket_file(path, file_).ok()) path_ = std::move(path);
 }
 
 SocketFile::SocketFile(SocketFile&& other) noexcept
-    : path_(std::move(other.path_)), device_(other.device_), inode_(other.inode_) {
-  other.path_.clear();
-}
+    : kernel_(other.kernel_), path_(std::exchange(other.path_, {})), file_(other.file_) {}
 
 SocketFile& SocketFile::operator=(SocketFile&& other) noexcept {
   if (this == &other) return *this;
   remove();
-  path_ = std::move(other.path_);
-  device_ = other.device_;
-  inode_ = other.inode_;
-  other.path_.clear();
+  kernel_ = other.kernel_;
+  path_ = std::exchange(other.path_, {});
+  file_ = other.file_;
   return *this;
 }
 
 void SocketFile::remove() noexcept {
   if (path_.empty()) return;
-  struct stat status {};
-  if (::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_) {
-    ::unlink(path_.c_str());
-  }
-  path_.clear();
+  FileId now;
+  if (kernel_->find_socket_file(path_, now).ok() && now == file_) kernel_->remove_file(path_);
+  path_ = {};
+}
+
+void remove_stale_file(Kernel& kernel, const Address& path) {
+  FileId stale;
+  // If that fails, bind says why.
+  if (kernel.find_socket_file(path, stale).ok()) kernel.remove_file(path);
 }
 
 BoundSocket bind_tcp(Kernel& kernel, const Address& address, const ListenOptions& options,
@@ -96,13 +91,9 @@ BoundSocket bind_unix(Kernel& kernel, const Address& address, bool cleanup, Erro
   const IoResult opened = kernel.socket(AF_UNIX, SOCK_STREAM, 0);
   if (!opened.ok()) return failed(error, opened, "socket", address);
   Socket socket(kernel, opened.fd());
-  const std::string path = address.is_abstract() ? std::string() : address.path();
-  struct stat status {};
-  if (!path.empty() && ::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) {
-    ::unlink(path.c_str());  // if it fails, bind says why
-  }
+  if (!address.is_abstract()) remove_stale_file(kernel, address);
   BoundSocket bound = bind_to(kernel, std::move(socket), address, error);
-  if (bound.socket && cleanup && !path.empty()) bound.file = SocketFile(path);
+  if (bound.socket && cleanup && !address.is_abstract()) bound.file = SocketFile(kernel, address);
   return bound;
 }
 

@@ -2,8 +2,6 @@
 
 #include <ferry/server.h>
 
-#include <sys/types.h>
-
 #include <memory>
 #include <string>
 
@@ -13,20 +11,21 @@ namespace ferry {
 class SocketFile {
  public:
   SocketFile() = default;
-  /// Remembers what is at `path` now; if nothing is, there is nothing to remove.
-  explicit SocketFile(std::string path);
+  /// Remembers what is at `path` now; if nothing is, there is nothing to remove. The kernel must
+  /// outlive it.
+  SocketFile(Kernel& kernel, Address path);
   SocketFile(SocketFile&& other) noexcept;
   SocketFile& operator=(SocketFile&& other) noexcept;
   ~SocketFile() { remove(); }
 
   void remove() noexcept;
   /// It is somebody else's from now on.
-  void forget() noexcept { path_.clear(); }
+  void forget() noexcept { path_ = {}; }
 
  private:
-  std::string path_;  // empty: none
-  dev_t device_ = 0;
-  ino_t inode_ = 0;
+  Kernel* kernel_ = nullptr;
+  Address path_;  // empty: none
+  FileId file_;
 };
 
 /// A socket that is bound and does not listen yet.
@@ -36,6 +35,8 @@ struct BoundSocket {
   SocketFile file;
 };
 
+/// Makes room for a unix socket of that name: removes a socket's file that is there.
+void remove_stale_file(Kernel& kernel, const Address& path);
 /// A TCP socket bound to `address`. On failure `error` is set and the socket is empty.
 BoundSocket bind_tcp(Kernel& kernel, const Address& address, const ListenOptions& options,
                      Error& error);

@@ -179,7 +179,7 @@ Future<std::shared_ptr<Server>> bind_unix_server(EventLoop& loop, const UnixList
     }
     bound = adopt_bound(loop.kernel(), options.socket, error);
     if (bound.socket && options.cleanup_socket && !address.is_abstract()) {
-      bound.file = SocketFile(address.path());
+      bound.file = SocketFile(loop.kernel(), address);
     }
   }
   return server_over(loop, std::move(sockets), error, std::move(make));

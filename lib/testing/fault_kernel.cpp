@@ -39,6 +39,7 @@ constexpr Failures kFailures[] = {
     {"getsockname", {ENOBUFS}},
     {"getsockopt", {ENOPROTOOPT}},
     {"listen", {EADDRINUSE}},
+    {"lstat", {EACCES, ENOMEM}},
     {"pidfd_send_signal", {EPERM}},
     {"pipe2", {EMFILE, ENFILE}},
     {"posix_spawn", {EAGAIN, ENOMEM, EMFILE, ENFILE}},
@@ -56,6 +57,7 @@ constexpr Failures kFailures[] = {
     {"shutdown", {ENOTCONN}},
     {"socket", {EMFILE, ENFILE, ENOBUFS, ENOMEM, EACCES, EAFNOSUPPORT}},
     {"splice", {ENOMEM, ECONNRESET}},
+    {"unlink", {EACCES, EBUSY, EROFS, EIO}},
     {"writev", {EPIPE, EIO, ENOSPC}},
 };
 
@@ -486,6 +488,12 @@ IoResult FaultKernel::recv_descriptors(int fd, MutableBytes into, std::vector<Fd
 }
 IoResult FaultKernel::peer_credentials(int fd, PeerCredentials& credentials) {
   return plain("getsockopt", fd, [&] { return inner().peer_credentials(fd, credentials); });
+}
+IoResult FaultKernel::find_socket_file(const Address& path, FileId& file) {
+  return plain("lstat", -1, [&] { return inner().find_socket_file(path, file); });
+}
+IoResult FaultKernel::remove_file(const Address& path) {
+  return plain("unlink", -1, [&] { return inner().remove_file(path); });
 }
 
 }  // namespace ferry::testing

@@ -71,7 +71,7 @@ IoResult SimSockets::connect(SimSocket& socket, const Address& address) {
 
 IoResult SimSockets::connect_unix(SimSocket& socket, const Address& address) {
   SimSocket* listener = names_.find_unix(address);
-  if (!listener) return fail(address.is_abstract() ? ECONNREFUSED : ENOENT);
+  if (!listener) return fail(names_.absent(address));
   if (listener->is_datagram()) return fail(EPROTOTYPE);
   if (listener->state != State::listening || listener->shut_read) return fail(ECONNREFUSED);
   if (full(*listener)) return fail(EAGAIN);

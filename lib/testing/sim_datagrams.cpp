@@ -84,7 +84,7 @@ IoResult SimSockets::connect_datagram(SimSocket& socket, const Address& address)
   if (address.family() != socket.family) return fail(socket.is_unix() ? EINVAL : EAFNOSUPPORT);
   if (socket.is_unix()) {
     SimSocket* other = names_.find_unix(address);
-    if (!other) return fail(address.is_abstract() ? ECONNREFUSED : ENOENT);
+    if (!other) return fail(names_.absent(address));
     if (!other->is_datagram()) return fail(EPROTOTYPE);
     if (!may_send(socket, *other)) return fail(EPERM);
     if (socket.peer != other) {
@@ -202,7 +202,7 @@ int SimSockets::send_datagram(SimSocket& socket, const OutgoingDatagram& datagra
 /// one. Once it is gone the connection is over.
 int SimSockets::send_unix(SimSocket& socket, SimDatagram datagram, bool by_name) {
   SimSocket* receiver = by_name ? names_.find_unix(datagram.to) : socket.peer;
-  if (!receiver && by_name) return datagram.to.is_abstract() ? ECONNREFUSED : ENOENT;
+  if (!receiver && by_name) return names_.absent(datagram.to);
   if (!receiver) {
     part(socket);
     return ECONNREFUSED;

@@ -281,6 +281,14 @@ IoResult SimKernel::set_membership(int fd, const Address& group, unsigned, bool 
     return SimSockets::set_membership(socket, group, join);
   });
 }
+IoResult SimKernel::find_socket_file(const Address& path, FileId& file) {
+  count("lstat");
+  return sockets_->find_socket_file(path, file);
+}
+IoResult SimKernel::remove_file(const Address& path) {
+  count("unlink");
+  return sockets_->remove_file(path);
+}
 IoResult SimKernel::shutdown(int fd, int how) {
   return socket_call("shutdown", fd,
                      [&](SimSocket& socket) { return sockets_->shutdown(socket, how); });

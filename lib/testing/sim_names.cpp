@@ -122,7 +122,8 @@ void SimNames::enter(SimSocket& socket, const Address& name) {
   socket.local = name;
   socket.named = true;
   if (socket.is_unix()) {
-    unix_.emplace(name, &socket);
+    const bool path = !name.is_abstract() && !name.path().empty();
+    unix_.emplace(name, UnixName{&socket, path ? ++last_file_ : 0});
   } else {
     ports_.emplace(name.port(), &socket);
   }
@@ -241,7 +242,11 @@ void SimNames::release(SimSocket& socket) noexcept {
   }
   if (!std::exchange(socket.named, false)) return;
   if (socket.is_unix()) {
-    unix_.erase(socket.local);
+    const auto found = unix_.find(socket.local);
+    // Its file may have been removed, and the path another one's now.
+    if (found == unix_.end() || found->second.socket != &socket) return;
+    found->second.socket = nullptr;
+    if (found->second.file == 0) unix_.erase(found);
     return;
   }
   const auto [first, last] = ports_.equal_range(socket.local.port());
@@ -322,7 +327,26 @@ SimSocket* SimNames::closest(const Address& address, const Address& from,
 
 SimSocket* SimNames::find_unix(const Address& address) const {
   const auto found = unix_.find(address);
-  return found == unix_.end() ? nullptr : found->second;
+  return found == unix_.end() ? nullptr : found->second.socket;
+}
+
+int SimNames::absent(const Address& address) const {
+  return address.is_abstract() || unix_.contains(address) ? ECONNREFUSED : ENOENT;
+}
+
+std::uint64_t SimNames::file(const Address& path) const {
+  const auto found = unix_.find(path);
+  return found == unix_.end() ? 0 : found->second.file;
+}
+
+bool SimNames::remove_file(const Address& path) {
+  return file(path) != 0 && unix_.erase(path) > 0;
+}
+
+std::size_t SimNames::size() const noexcept {
+  const auto left = std::count_if(unix_.begin(), unix_.end(),
+                                  [](const auto& each) { return !each.second.socket; });
+  return ports_.size() + unix_.size() - static_cast<std::size_t>(left);
 }
 
 }  // namespace ferry::testing

@@ -61,7 +61,13 @@ class SimNames {
   std::vector<SimSocket*> datagram_sockets(std::uint16_t port) const;
   /// The socket bound to a unix name, listening or not.
   SimSocket* find_unix(const Address& address) const;
-  std::size_t size() const noexcept { return ports_.size() + unix_.size(); }
+  /// The errno value for a unix name that `find_unix` does not know.
+  int absent(const Address& address) const;
+  /// The number of a socket's file, there as long as nobody removes it; 0: it is none.
+  std::uint64_t file(const Address& path) const;
+  bool remove_file(const Address& path);
+  /// Of sockets; files that were left do not count.
+  std::size_t size() const noexcept;
 
  private:
   static constexpr std::uint16_t kFirstPort = 32768;
@@ -75,6 +81,10 @@ class SimNames {
     bool reuse_address;
     bool reuse_port;
     friend bool operator==(const Claim&, const Claim&) = default;
+  };
+  struct UnixName {
+    SimSocket* socket;   // null: only its file is left
+    std::uint64_t file;  // 0 of an abstract one
   };
   struct Kept {
     Claim claim;
@@ -95,7 +105,8 @@ class SimNames {
 
   // A multimap, so that the order within a port is the order of the binds.
   std::multimap<std::uint16_t, SimSocket*> ports_;
-  std::map<Address, SimSocket*> unix_;
+  std::map<Address, UnixName> unix_;
+  std::uint64_t last_file_ = 0;
   std::set<std::pair<std::uint16_t, const SimSocket*>> accepted_;
   std::map<std::uint16_t, std::vector<Kept>> kept_;
   std::uint16_t next_port_ = kFirstPort;

@@ -296,6 +296,15 @@ void SimSockets::leave(SimSocket& socket, bool hard) {
 
 // -- looking and setting
 
+IoResult SimSockets::find_socket_file(const Address& path, FileId& file) const {
+  file = {0, names_.file(path)};
+  return file.inode == 0 ? fail(ENOENT) : done();
+}
+
+IoResult SimSockets::remove_file(const Address& path) {
+  return names_.remove_file(path) ? done() : fail(ENOENT);
+}
+
 IoResult SimSockets::local_address(const SimSocket& socket, Address& address) const {
   address = socket.local.empty() ? any_address(socket.family) : socket.local;
   return done();

@@ -49,6 +49,8 @@ class SimSockets {
   IoResult recv_datagrams(SimSocket& socket, std::span<IncomingDatagram> into);
   IoResult send_datagrams(SimSocket& socket, std::span<const OutgoingDatagram> datagrams);
   static IoResult set_membership(SimSocket& socket, const Address& group, bool join);
+  IoResult find_socket_file(const Address& path, FileId& file) const;
+  IoResult remove_file(const Address& path);
   IoResult send(SimSocket& socket, std::span<const BytesView> pieces);
   IoResult shutdown(SimSocket& socket, int how);
   IoResult close(SimSocket& socket);

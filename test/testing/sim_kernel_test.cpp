@@ -394,7 +394,7 @@ TEST_F(SimKernelTest, PathsAreNamesInsideTheSimulation) {
   RawListener listener(kernel(), Address::unix_path("/no/such/directory/sim.sock"));
   const RawPeer client = RawPeer::connect(kernel(), listener.address());
   EXPECT_TRUE(listener.accept());
-  listener.close();
+  EXPECT_TRUE(kernel().remove_file(listener.address()).ok());
   const Socket late = open(AF_UNIX);
   EXPECT_EQ(error_of(kernel().connect(late.get(), listener.address())), ENOENT);
 }

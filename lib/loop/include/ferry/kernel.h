@@ -93,6 +93,13 @@ struct PeerCredentials {
   unsigned gid = 0;
 };
 
+/// Which file it is, whatever its name.
+struct FileId {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  friend bool operator==(const FileId&, const FileId&) = default;
+};
+
 enum class Direction { read, write };
 
 /// The readiness of one descriptor, on behalf of one listener.
@@ -286,6 +293,10 @@ class Kernel {
   virtual IoResult recv_descriptors(int fd, MutableBytes into, std::vector<Fd>& descriptors);
   /// Who made the connection at its other end (SO_PEERCRED, unix(7)).
   virtual IoResult peer_credentials(int fd, PeerCredentials& credentials);
+  /// Which file has that path, if it is a socket's; ENOTSOCK if it is another one's (lstat(2)).
+  virtual IoResult find_socket_file(const Address& path, FileId& file);
+  /// unlink(2)
+  virtual IoResult remove_file(const Address& path);
   /// Those of this process; what it would show to others.
   virtual PeerCredentials own_credentials();
 

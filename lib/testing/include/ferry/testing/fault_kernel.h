@@ -148,6 +148,8 @@ class FaultKernel final : public ForwardingKernel {
   IoResult send_descriptors(int fd, BytesView bytes, std::span<const int> descriptors) override;
   IoResult recv_descriptors(int fd, MutableBytes into, std::vector<Fd>& descriptors) override;
   IoResult peer_credentials(int fd, PeerCredentials& credentials) override;
+  IoResult find_socket_file(const Address& path, FileId& file) override;
+  IoResult remove_file(const Address& path) override;
   /// Of a loop that has no resolver of its own: "getaddrinfo" and "getnameinfo" fail with the codes
   /// of resolver_category() (EAI_AGAIN, ...). They are judged, and told to the observer, when they
   /// are asked.

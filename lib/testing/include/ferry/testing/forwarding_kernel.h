@@ -124,6 +124,10 @@ class ForwardingKernel : public Kernel {
   IoResult peer_credentials(int fd, PeerCredentials& credentials) override {
     return inner_->peer_credentials(fd, credentials);
   }
+  IoResult find_socket_file(const Address& path, FileId& file) override {
+    return inner_->find_socket_file(path, file);
+  }
+  IoResult remove_file(const Address& path) override { return inner_->remove_file(path); }
   PeerCredentials own_credentials() override { return inner_->own_credentials(); }
 
  private:

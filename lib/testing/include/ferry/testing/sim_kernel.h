@@ -91,14 +91,14 @@ struct SimStats {
 /// are at work.
 ///
 /// **Sockets** are byte pipes: TCP over IPv4 and IPv6 on the loopback addresses (127.0.0.0/8, ::1,
-/// and the wildcards), and unix stream sockets, whose names (paths too) live inside the simulation
-/// and go away with the socket. Errors and readiness are Linux's. A TCP connect completes on the
-/// next turn, or when it is tried again if the backlog is full (after 1, 3, 7, ... seconds, for 127
-/// at most), a unix one at once. The documentation networks (192.0.2.0/24, 198.51.100.0/24,
-/// 203.0.113.0/24, 2001:db8::/32) never answer; other addresses are ENETUNREACH, and EADDRNOTAVAIL
-/// to bind to. SO_LINGER with the value 0 makes close reset the connection. Nothing is lost,
-/// reordered or late, unless `network` is told so. Closing a descriptor that is still watched ends
-/// the program: it is a bug.
+/// and the wildcards), and unix stream sockets, whose names live inside the simulation: paths, too,
+/// which are no files of the system's and stay until they are removed (`remove_file`). Errors and
+/// readiness are Linux's. A TCP connect completes on the next turn, or when it is tried again if
+/// the backlog is full (after 1, 3, 7, ... seconds, for 127 at most), a unix one at once. The
+/// documentation networks (192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24, 2001:db8::/32) never
+/// answer; other addresses are ENETUNREACH, and EADDRNOTAVAIL to bind to. SO_LINGER with the value
+/// 0 makes close reset the connection. Nothing is lost, reordered or late, unless `network` is told
+/// so. Closing a descriptor that is still watched ends the program: it is a bug.
 ///
 /// Datagram sockets of the same families, too: UDP is lost when the receiver's buffer is full, and
 /// a unix socket's queue holds back who sends to it (SimOptions). The refusal of an absent receiver
@@ -202,6 +202,8 @@ class SimKernel final : public Kernel {
   IoResult recv_datagrams(int fd, std::span<IncomingDatagram> into) override;
   IoResult send_datagrams(int fd, std::span<const OutgoingDatagram> datagrams) override;
   IoResult set_membership(int fd, const Address& group, unsigned interface, bool join) override;
+  IoResult find_socket_file(const Address& path, FileId& file) override;
+  IoResult remove_file(const Address& path) override;
   std::shared_ptr<Executor> make_executor() override;
   std::shared_ptr<Resolver> make_resolver() override;
 

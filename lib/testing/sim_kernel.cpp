@@ -111,6 +111,7 @@ SimStats SimKernel::stats() const {
   return {.open_sockets = sockets_->open(),
           .watches = sockets_->watched(),
           .names = sockets_->names(),
+          .files = sockets_->files(),
           .dropped_datagrams = sockets_->dropped(),
           .bad_descriptors = bad_descriptors_,
           .turns = turns_->turns(),

@@ -343,6 +343,11 @@ bool SimNames::remove_file(const Address& path) {
   return file(path) != 0 && unix_.erase(path) > 0;
 }
 
+std::size_t SimNames::files() const noexcept {
+  return static_cast<std::size_t>(std::count_if(
+      unix_.begin(), unix_.end(), [](const auto& each) { return each.second.file != 0; }));
+}
+
 std::size_t SimNames::size() const noexcept {
   const auto left = std::count_if(unix_.begin(), unix_.end(),
                                   [](const auto& each) { return !each.second.socket; });

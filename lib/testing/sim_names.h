@@ -68,6 +68,7 @@ class SimNames {
   bool remove_file(const Address& path);
   /// Of sockets; files that were left do not count.
   std::size_t size() const noexcept;
+  std::size_t files() const noexcept;
 
  private:
   static constexpr std::uint16_t kFirstPort = 32768;

@@ -25,6 +25,7 @@ class SimSockets {
   std::size_t open() const noexcept { return open_; }
   std::size_t watched() const noexcept;
   std::size_t names() const noexcept { return names_.size(); }
+  std::size_t files() const noexcept { return names_.files(); }
   std::uint64_t dropped() const noexcept { return dropped_; }
   void set_descriptor_limit(std::size_t limit) { options_.descriptor_limit = limit; }
   /// TCP connects under way get on: they succeed, are refused, or try again when there is no room

@@ -367,6 +367,8 @@ void Trial::check_nothing_left() {
   nothing(sim.open_sockets, "sockets", kHow);
   nothing(sim.watches, "watches", kHow);
   nothing(sim.names, "names", kHow);
+  // Where all is well who made one has removed it.
+  if (calm()) nothing(sim.files, "socket files", kHow);
   nothing(static_cast<std::size_t>(sim.bad_descriptors), "calls with a bad descriptor", kHow);
 }
 

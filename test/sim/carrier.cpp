@@ -107,8 +107,10 @@ std::shared_ptr<Server> serve(Trial& trial, Carrier carrier, ProtocolFactory fac
     }
     static std::uint64_t number = 0;  // a name for each, so that worlds do not meet
     UnixListenOptions local;
+    // A simulated path costs nothing, and its file has to be looked after.
+    const bool path = trial.simulated() && trial.lot("path").permille(400);
     local.path =
-        "@ferry-sim-" +
+        (path ? "/ferry-sim-" : "@ferry-sim-") +
         (trial.simulated() ? "" : std::to_string(getpid()) + "-" + std::to_string(++number) + "-") +
         std::to_string(trial.loop().stats().servers);
     local.backlog = options.backlog;

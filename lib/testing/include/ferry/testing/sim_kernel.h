@@ -67,6 +67,7 @@ struct SimStats {
   std::size_t open_sockets = 0;  ///< Descriptors; connections nobody accepted do not count.
   std::size_t watches = 0;
   std::size_t names = 0;                ///< Addresses and ports that are taken.
+  std::size_t files = 0;                ///< Of unix sockets' paths, that nobody has removed.
   std::uint64_t dropped_datagrams = 0;  ///< For which SO_RCVBUF had no room.
   std::uint64_t bad_descriptors = 0;    ///< Calls with a descriptor that was not open: EBADF.
   std::uint64_t turns = 0;              ///< Times the kernel looked for what is ready.
@@ -97,8 +98,10 @@ struct SimStats {
 /// the backlog is full (after 1, 3, 7, ... seconds, for 127 at most), a unix one at once. The
 /// documentation networks (192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24, 2001:db8::/32) never
 /// answer; other addresses are ENETUNREACH, and EADDRNOTAVAIL to bind to. SO_LINGER with the value
-/// 0 makes close reset the connection. Nothing is lost, reordered or late, unless `network` is told
-/// so. Closing a descriptor that is still watched ends the program: it is a bug.
+/// 0 makes close reset the connection. A port is held by the accepted connections, too, and for a
+/// minute after an active close: to bind to it takes SO_REUSEADDR. Nothing is lost, reordered or
+/// late, unless `network` is told so. Closing a descriptor that is still watched ends the program:
+/// it is a bug.
 ///
 /// Datagram sockets of the same families, too: UDP is lost when the receiver's buffer is full, and
 /// a unix socket's queue holds back who sends to it (SimOptions). The refusal of an absent receiver

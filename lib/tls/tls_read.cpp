@@ -103,10 +103,13 @@ void TlsConnection::read() {
     const bool buffered = slot_.get()->as_buffered() != nullptr;
     MutableBytes into;
     if (buffered) {
+      const Protocol* const asked = slot_.get().get();
       const Cork cork(*this);
-      const bool got = slot_.get_buffer(*this, into);
+      if (!slot_.get_buffer(*this, into)) {
+        return fail(make_error_code(errc::protocol_failed), "get_buffer");
+      }
       if (closing_ || held()) continue;
-      if (!got) return fail(make_error_code(errc::protocol_failed), "get_buffer");
+      if (slot_.get().get() != asked) continue;  // replaced, and its buffer may be gone
     } else {
       if (!scratch) scratch.emplace();
       into = scratch->bytes();

@@ -9,7 +9,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <memory>
+#include <stdexcept>
 #include <string>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 namespace ferry::test {
@@ -20,6 +25,23 @@ using testing::RecordingFactory;
 using testing::RecordingProtocol;
 
 const std::vector<std::string> kNone;
+
+/// Gives its place to another protocol when it is asked for its buffer, which goes with it.
+class Leaving final : public BufferedProtocol {
+ public:
+  Leaving(Transport& transport, std::shared_ptr<Protocol> next)
+      : transport_(transport), next_(std::move(next)) {}
+  MutableBytes get_buffer(std::size_t) override {
+    transport_.set_protocol(std::move(next_));
+    return buffer_;
+  }
+  void buffer_updated(std::size_t) override { ADD_FAILURE() << "it has another protocol"; }
+
+ private:
+  Transport& transport_;  // the test's
+  std::shared_ptr<Protocol> next_;
+  std::vector<std::byte> buffer_ = std::vector<std::byte>(1000);
+};
 
 /// Two ends of a TLS connection that may be half-closed. Little fits into the pipe between them.
 class TlsCallbacks : public ::testing::Test {
@@ -41,6 +63,7 @@ class TlsCallbacks : public ::testing::Test {
   }
   ~TlsCallbacks() override { server_->close(); }
 
+  EventLoop& loop() { return loop_; }
   RecordingProtocol& client() { return clients_.at(0); }
   RecordingProtocol& server() { return servers_.at(0); }
   void run() {
@@ -86,6 +109,56 @@ TEST_F(TlsCallbacks, WriteEofDoesNotResumeWritingFromInside) {
   EXPECT_FALSE(client().writing_paused());
   EXPECT_EQ(server().data().size(), 20'000u);
   EXPECT_TRUE(server().eof());
+}
+
+// TLS wrote into the buffer of a protocol that was gone, and told the next one of it, which may
+// have none: that was a null pointer.
+TEST_F(TlsCallbacks, AProtocolMayGiveItsPlaceAwayWhenItIsAskedForItsBuffer) {
+  const auto next = std::make_shared<RecordingProtocol>();
+  const auto last = std::make_shared<testing::RecordingBufferedProtocol>();
+  next->checker().adopt();
+  last->checker().adopt();
+  const auto transport = server().transport();
+  transport->set_protocol(std::make_shared<Leaving>(*transport, next));
+  client().write("to the next");
+  run();
+  EXPECT_EQ(next->data(), "to the next");
+  transport->set_protocol(std::make_shared<Leaving>(*transport, last));
+  client().write("to the last");
+  run();
+  EXPECT_EQ(last->data(), "to the last");
+  client().close();
+  run();
+  EXPECT_TRUE(last->lost());
+  EXPECT_EQ(next->violations(), kNone);
+  EXPECT_EQ(last->violations(), kNone);
+}
+
+// As it was paused, the connection went on as if nothing had happened.
+TEST_F(TlsCallbacks, AnExceptionOutOfGetBufferEndsTheConnectionThatItPausedToo) {
+  class Failing final : public BufferedProtocol {
+   public:
+    Failing(Transport& transport, std::error_code& error) : transport_(transport), error_(error) {}
+    MutableBytes get_buffer(std::size_t) override {
+      transport_.pause_reading();
+      throw std::runtime_error("no room");
+    }
+    void buffer_updated(std::size_t) override {}
+    void connection_lost(std::error_code error) override { error_ = error; }
+
+   private:
+    Transport& transport_;  // the test's, as the next
+    std::error_code& error_;
+  };
+  std::error_code error;
+  int reports = 0;
+  loop().set_exception_handler([&](EventLoop&, const ExceptionContext&) { ++reports; });
+  const auto transport = server().transport();
+  transport->set_protocol(std::make_shared<Failing>(*transport, error));
+  client().write("x");
+  run();
+  EXPECT_EQ(error, errc::protocol_failed);
+  EXPECT_EQ(reports, 1);
 }
 
 }  // namespace ferry::test

@@ -200,6 +200,31 @@ TEST_P(TlsFlow, C0536_AnotherProtocolTakesOver) {
   pump_until(*pair.far, [&] { return next->lost(); });
 }
 
+TEST_P(TlsFlow, TheProtocolAboveMayBeReplacedInItsCallback) {
+  TlsLink pair = link(TlsPeer::Side::server);
+  const auto second = recording_buffered(10);
+  const auto third = recording();
+  const auto transport = pair.near->transport();
+  second->checker().adopt();
+  third->checker().adopt();
+  pair.near->on_data = [&](BytesView) { transport->set_protocol(second); };
+  pair.far->write("first");
+  pump_until(*pair.far, [&] { return pair.near->bytes() == 5; });
+  // A buffer is asked for and its owner replaced by a protocol that has none.
+  second->on_get_buffer = [&](std::size_t) {
+    transport->set_protocol(third);
+    static std::byte unused[8];
+    return MutableBytes(unused);
+  };
+  pair.far->write("third");
+  pump_until(*pair.far, [&] { return third->bytes() == 5; });
+  EXPECT_EQ(pair.near->data() + second->data() + third->data(), "firstthird");
+  expect_replaced(*pair.near);
+  expect_replaced(*second);
+  pair.far->send_close_notify();
+  pump_until(*pair.far, [&] { return third->lost(); });
+}
+
 TEST_P(TlsFlow, C0541_TheLossIsNotToldFromInsideAWrite) {
   TlsLink pair = link(TlsPeer::Side::server);
   bool inside = false;

@@ -50,9 +50,8 @@ FileSender::FileSender(std::shared_ptr<Transport> transport, StreamTransport* pl
 }
 
 FileSender::~FileSender() {
-  if (!sending_) return;
-  // Another protocol has taken its place: nobody would say when to go on.
-  sending_->finish(transport_->loop(), make_error_code(errc::protocol_failed), {});
+  // If one is at work, another protocol has taken its place: nobody would say when to go on.
+  finish(make_error_code(errc::protocol_failed));
 }
 
 // -- what the transport says

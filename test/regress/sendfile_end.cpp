@@ -39,4 +39,39 @@ TEST_P(SendfileEnd, OfAPauseThatNobodyWasToldOfNobodyHearsTheEnd) {
   EXPECT_TRUE(text.starts_with(link.peer->received()));
 }
 
+// Writing stayed reserved and reading paused: the connection could be closed, and nothing else.
+TEST_P(SendfileEnd, AProtocolThatTakesTheSendersPlaceHasTheConnection) {
+  kernel().native_sendfile = false;
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::tmpfile(), std::fclose);
+  const std::string text = pattern(1'000'000);
+  ASSERT_EQ(std::fwrite(text.data(), 1, text.size(), file.get()), text.size());
+  ASSERT_EQ(std::fflush(file.get()), 0);
+  auto probe = recording();
+  auto next = recording();
+  const Link link = open(probe, 10'000);
+  const auto sending = sendfile(link.transport, ::fileno(file.get()));
+  run_until([&] {
+    return link.transport->get_write_buffer_size() > link.transport->get_write_buffer_limits().high;
+  });
+  settle();
+  next->checker().adopt();
+  { const auto told = next->checker().pause_writing(); }  // as the one before it, by the sender
+  link.transport->set_protocol(next);
+  expect_replaced(*probe);
+  EXPECT_TRUE(sending.done());
+  EXPECT_NE(sending.exception(), nullptr);
+  EXPECT_TRUE(link.transport->is_reading());
+  EXPECT_EQ(next->summary(), "");
+  link.peer->send("heard");
+  link.transport->write("the end");
+  link.transport->write_eof();
+  run_until([&] {
+    link.peer->pump();
+    return link.peer->eof() && next->bytes() == 5;
+  });
+  EXPECT_TRUE(link.peer->received().ends_with("the end"));
+  link.transport->close();
+  run_until_lost(*next);
+}
+
 }  // namespace ferry::test

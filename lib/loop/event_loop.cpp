@@ -336,9 +336,9 @@ void EventLoop::on_timer() {
   } rearm{*this, s};
 
   const TimePoint now = kernel_->now();
-  const std::uint32_t limit = s.timers.mark();
+  const std::uint32_t turn = s.timers.mark();
   for (std::size_t budget = kCallbacksPerTurn; budget > 0; --budget) {
-    TimerNode* node = s.timers.take_due(now, limit);
+    TimerNode* node = s.timers.take_due(now, turn);
     if (!node) return;
     struct Fired {
       TimerQueue& timers;
@@ -420,7 +420,7 @@ void EventLoop::check_descriptor(const char* what, int fd) const {
   const auto index = static_cast<std::size_t>(fd);
   if (fd >= 0 && index < state_->claimed.size() && state_->claimed[index]) {
     throw std::logic_error(std::string(what) + ": descriptor " + std::to_string(fd) +
-                           " is used by a transport");
+                           " is used by a transport or a server");
   }
 }
 

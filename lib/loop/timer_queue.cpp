@@ -87,7 +87,7 @@ TimePoint TimerQueue::next() {
   return TimePoint::max();
 }
 
-TimerNode* TimerQueue::take_due(TimePoint now, std::uint32_t limit) {
+TimerNode* TimerQueue::take_due(TimePoint now, std::uint32_t turn) {
   while (!heap_.empty()) {
     const Entry top = heap_.front();
     if (top.when > ticks(now)) return nullptr;
@@ -103,7 +103,7 @@ TimerNode* TimerQueue::take_due(TimePoint now, std::uint32_t limit) {
       insert(timer);
       continue;
     }
-    if (timer.armed && static_cast<std::int32_t>(timer.order - limit) > 0) return nullptr;
+    if (timer.armed && timer.turn == turn) return nullptr;
     live_[top.slot] = 0;
     pop();
     if (!timer.armed) continue;
@@ -174,6 +174,7 @@ void TimerQueue::release(TimerNode& timer) {
 void TimerQueue::set_order(TimerNode& timer) noexcept {
   if (++last_order_ == 0) ++last_order_;  // 0 means none
   timer.order = last_order_;
+  timer.turn = turn_;
 }
 
 void TimerQueue::insert(TimerNode& timer) {

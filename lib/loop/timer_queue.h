@@ -21,6 +21,7 @@ struct alignas(64) TimerNode {
   std::uint32_t order = 0;  // of the last setting; ties fire in this order
   bool armed = false;
   bool running = false;
+  std::uint32_t turn = 0;  // the one it was last set in
   TimePoint when{};        // the deadline that counts
   TimePoint entry_when{};  // the one its heap entry has, never later than `when`
   SourceLocation where;
@@ -52,11 +53,11 @@ class TimerQueue {
   std::size_t size() const noexcept { return armed_; }
   /// The earliest time something may be due; TimePoint::max() if nothing is set.
   TimePoint next();
-  /// Takes the earliest timer if it is due at `now` and was set before `limit` (see `mark`); else
-  /// null. To be followed by `fired`.
-  TimerNode* take_due(TimePoint now, std::uint32_t limit);
-  /// What is set from now on is not due before the next mark.
-  std::uint32_t mark() const noexcept { return last_order_; }
+  /// Takes the earliest timer if it is due at `now` and was not set in `turn`; else null. To be
+  /// followed by `fired`.
+  TimerNode* take_due(TimePoint now, std::uint32_t turn);
+  /// Begins a turn: what is set from now on is not due before the next one.
+  std::uint32_t mark() noexcept { return ++turn_; }
   void fired(TimerNode& node);
   /// How many have.
   std::uint64_t fired_count() const noexcept { return fired_count_; }
@@ -65,6 +66,8 @@ class TimerQueue {
   void clear();
 
  private:
+  friend struct TimerOrders;  // a test's, which lets many settings pass
+
   struct Entry {
     std::int64_t when;
     std::uint32_t order;
@@ -96,6 +99,7 @@ class TimerQueue {
   std::uint64_t fired_count_ = 0;
   std::size_t stale_ = 0;
   std::uint32_t last_order_ = 0;
+  std::uint32_t turn_ = 0;  // not told from the one 2^32 turns ago: that costs a timer one turn
   std::uint64_t last_ticket_ = 0;
 };
 

@@ -213,6 +213,7 @@ template <class R>
 class ProcessCall final : public ProcessCallBase {
  public:
   explicit ProcessCall(EventLoop& loop) : ProcessCallBase(loop), future_(loop) {}
+  ~ProcessCall() override { future_.set_cancel_hook({}); }  // it names this
 
   Future<R> begin(ProcessPool::State& pool) {
     future_.set_cancel_hook([this, &pool] { end(pool); });
@@ -241,13 +242,10 @@ class ProcessCall final : public ProcessCallBase {
   void cancel(std::string_view message) override { over().cancel(message); }
 
  private:
-  void on_loop_close() override {
-    future_.set_cancel_hook({});
-    end(*pool_);
-  }
+  void on_loop_close() override { end(*pool_); }
   Future<R> over() {
     leave_loop();
-    future_.set_cancel_hook({});  // it names this
+    future_.set_cancel_hook({});
     return future_;
   }
   /// May destroy this.

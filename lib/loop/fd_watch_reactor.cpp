@@ -84,6 +84,8 @@ class ReactorWatch final : public FdWatch, private ReadyOp {
     auto& reactor = asio::use_service<Reactor>(io);
     reactor.init_task();
     if (const int error = reactor.register_descriptor(fd, state_)) {
+      // Asio believes that it is registered, and would end what is: another watch's registration.
+      registered_events(*state_) = 0;
       return {error, std::system_category()};
     }
     std::uint32_t& events = registered_events(*state_);

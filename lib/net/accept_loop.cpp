@@ -47,6 +47,7 @@ void AcceptLoop::start() {
   std::error_code error;
   watch_ = loop_.kernel().watch(socket_.get(), *this, error);
   if (!watch_) throw IoError({error, "accept", address_});
+  loop_.claim_descriptor(socket_.get());
   watch_->arm(Direction::read, FdWatch::Arm::if_ready);
 }
 
@@ -62,6 +63,7 @@ void AcceptLoop::close() noexcept {
 
 Socket AcceptLoop::release() noexcept {
   rest_.cancel();
+  if (watch_) loop_.release_descriptor(socket_.get());
   watch_.reset();
   return std::move(socket_);
 }

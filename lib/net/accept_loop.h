@@ -30,6 +30,9 @@ class AcceptLoop final : private FdWatch::Listener {
 
   /// `socket` is bound to `address`.
   AcceptLoop(EventLoop& loop, Socket socket, Address address, int backlog, Owner& owner);
+  AcceptLoop(const AcceptLoop&) = delete;
+  AcceptLoop& operator=(const AcceptLoop&) = delete;
+  ~AcceptLoop() { close(); }
 
   /// listen(2), and from now on connections. Throws IoError.
   void start();

@@ -246,8 +246,8 @@ class EventLoop final : private Kernel::Client {
   // -- descriptors: level-triggered, called each turn as long as the descriptor is ready. Make it
   //    non-blocking: where reader and writer are registered on one descriptor, a call may come
   //    once too often.
-  /// Registering again replaces the callback. Throws std::logic_error if a transport of this loop
-  /// uses `fd`, std::system_error if the kernel cannot watch it.
+  /// Registering again replaces the callback. Throws std::logic_error if a transport or a server of
+  /// this loop uses `fd`, std::system_error if the kernel cannot watch it.
   void add_reader(int fd, Function<void()> callback);
   void add_writer(int fd, Function<void()> callback);
   /// False if there was none. Afterwards the callback does not run any more, and `fd` may be
@@ -326,10 +326,10 @@ class EventLoop final : private Kernel::Client {
   std::unique_ptr<LoopExtension>& extension() noexcept { return extension_; }
   /// Pipes to splice through (ferry/pipe_pool.h).
   PipePool& pipe_pool() noexcept;
-  /// Marks `fd` as a transport's, which add_reader and its kin refuse to touch.
+  /// Marks `fd` as a transport's or a server's, which add_reader and its kin refuse to touch.
   void claim_descriptor(int fd);
   void release_descriptor(int fd) noexcept;
-  /// Throws std::logic_error if `fd` is a transport's, or the loop is closed.
+  /// Throws std::logic_error if `fd` is a transport's or a server's, or the loop is closed.
   void check_descriptor(const char* what, int fd) const;
   /// True if there is anything out of the ordinary: mail from other threads, debug mode, the end.
   bool needs_attention() const noexcept { return attention_->load(std::memory_order_relaxed) != 0; }

@@ -91,7 +91,7 @@ bool Trial::unharmed() const noexcept {
 }
 
 void Trial::complain(std::string what) {
-  if (!options_.lenient || healed_) breach(std::move(what));
+  if (!options_.lenient) breach(std::move(what));
 }
 
 void Trial::breach(std::string what) {

@@ -31,8 +31,8 @@ struct TrialOptions {
   /// Something that the trial does not see makes trouble, as want of memory does: it is neither
   /// `calm` nor `unharmed`.
   bool harmed = false;
-  /// What the scenario itself complains of does not count until `heal`: it does not bear that
-  /// trouble. What it calls a `breach` does.
+  /// What the scenario itself complains of does not count: it does not bear that trouble. What it
+  /// calls a `breach` does.
   bool lenient = false;
   /// Called by `heal`, to end what makes trouble beside the disturbances.
   void (*on_heal)() = nullptr;

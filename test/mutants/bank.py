@@ -353,8 +353,8 @@ plant(
 plant(
     "full_pipe_taken_for_an_empty_socket",
     "sozu (#1323): EAGAIN of a full pipe, and what the socket still had was never read",
-    "lib/net/stream_splice.cpp",
-    "      rare_->splice->unsure = sink->piped_;\n",
+    "lib/net/stream_write.cpp",
+    "  if (rare_ && rare_->splice && nothing_queued()) source_may_go_on();\n",
     "")
 
 plant(

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 namespace ferry {
 
@@ -95,7 +96,11 @@ IoResult BsdSockets::send_descriptors(int fd, BytesView bytes, std::span<const i
 }
 
 IoResult BsdSockets::recv_descriptors(int fd, MutableBytes into, std::vector<Fd>& descriptors) {
-  descriptors.reserve(descriptors.size() + kMaxDescriptors);  // nothing may fail once they are ours
+  try {
+    descriptors.reserve(descriptors.size() + kMaxDescriptors);
+  } catch (const std::bad_alloc&) {
+    return {-1, ENOMEM};  // nothing may fail once they are ours
+  }
   iovec vector{into.data(), into.size()};
   msghdr message{};
   message.msg_iov = &vector;

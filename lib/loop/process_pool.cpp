@@ -1,132 +1,15 @@
 #include <ferry/process_pool.h>
 
-#include "bsd_fork_server.h"
-#include "worker_link.h"
+#include "process_pool_state.h"
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <limits>
 #include <thread>
 #include <utility>
-#include <vector>
 
 namespace ferry {
-
-namespace {
-
-using CallPtr = std::shared_ptr<ProcessCallBase>;
-
-std::string how_it_ended(int pid, int status) {
-  std::string text = "the worker process ";
-  text += std::to_string(pid);
-  if (status < 0) {
-    text += " was killed by signal ";
-    text += std::to_string(-status);
-    if (const char* name = ::strsignal(-status)) {
-      text += " (";
-      text += name;
-      text += ")";
-    }
-  } else {
-    text += " exited with code ";
-    text += std::to_string(status);
-  }
-  text += " during the call";
-  return text;
-}
-
-std::exception_ptr remote_error(BytesView answer) {
-  try {
-    ValueReader in(answer);
-    const auto what = read_value<std::string>(in);
-    return std::make_exception_ptr(RemoteError(what, read_value<std::string>(in)));
-  } catch (...) {
-    return std::current_exception();
-  }
-}
-
-}  // namespace
-
-struct ProcessPool::State final : private WorkerLink::Owner, private FdWatch::Listener {
-  struct Worker {
-    Worker(Owner& owner, int pid, Fd socket, std::size_t limit)
-        : link(owner, pid, std::move(socket), limit) {}
-    WorkerLink link;
-    CallPtr call;  // null also if its answer is not wanted any more
-  };
-  /// On the loop as long as calls are under way.
-  class Attachment final : public LoopResource {
-   public:
-    Attachment(State& state, EventLoop& loop)
-        : LoopResource(loop, Kind::operation),
-          again(loop, [this] { state_.flush_requests(); }),
-          state_(state) {}
-    FdWatchPtr watch;
-    Timer again;  // for requests that could not be sent
-
-   private:
-    void on_loop_close() override { state_.leave_closing_loop(); }
-    State& state_;  // which owns this
-  };
-  static constexpr Duration kAgain = std::chrono::milliseconds(10);
-
-  explicit State(Options wanted)
-      : options(std::move(wanted)),
-        server(std::make_unique<ForkServer>(options.workers, options.message_limit,
-                                            options.allow_threads)),
-        expected(options.workers) {}
-  ~State();
-
-  void submit(CallPtr call, std::string request);
-  void drop(ProcessCallBase& call) noexcept;
-  void shut_down(EventLoop& loop, const Future<void>& done, bool cancel_futures);
-  void cancel_all(std::string_view message);
-
-  Options options;
-  std::unique_ptr<ForkServer> server;  // null once it has ended
-  std::vector<std::unique_ptr<Worker>> workers;
-  std::size_t expected = 0;  // workers that the server has been asked for
-  bool closed = false;
-
- private:
-  void attach(EventLoop& loop);
-  void detach() noexcept;
-  void detach_if_idle();
-  void leave_closing_loop();
-  /// Calls whose results are wanted.
-  bool calls_under_way() const noexcept;
-  /// Nothing waits and nothing runs, wanted or not.
-  bool all_run() const noexcept;
-  void dispatch();
-  /// As many workers as there are calls for, up to the limit.
-  void make_missing_workers();
-  void ask(ForkRequest request);
-  void flush_requests();
-  void finish_shutdown();
-
-  void on_readable(FdWatch::ReadEvent) override;
-  void on_writable() override { flush_requests(); }
-  void on_report(const ForkReport& report, std::vector<Fd>& sockets);
-  void worker_ended(int pid, int status);
-  void no_worker(int error);
-  void server_gone();
-  void fail_all(const std::exception_ptr& error);
-
-  void on_answer(WorkerLink& link, AnswerHeader::Kind kind, BytesView answer) override;
-  void on_broken(WorkerLink& link) override;
-  Worker& worker_of(const WorkerLink& link);
-  Kernel& kernel() const noexcept { return attachment->loop().kernel(); }
-
-  std::deque<CallPtr> queue;
-  Worker* leaving = nullptr;       // the one that has ended and is not among `workers` any more
-  std::deque<ForkRequest> outbox;  // that the control socket had no room for
-  std::unique_ptr<Attachment> attachment;
-  std::vector<Future<void>> shutdowns;  // who waits for the end
-  bool ending = false;                  // the server has been told
-};
 
 ProcessPool::State::~State() {
   detach();
@@ -151,8 +34,13 @@ void ProcessPool::State::submit(CallPtr call, std::string request) {
                             " calls wait already");
   }
   attach(call->loop());
+  try {
+    queue.push_back(call);
+  } catch (...) {
+    detach_if_idle();
+    throw;
+  }
   ProcessPool::request_of(*call) = std::move(request);
-  queue.push_back(std::move(call));
   dispatch();
   make_missing_workers();
   detach_if_idle();  // the worker could not be watched: the call has failed
@@ -183,8 +71,9 @@ void ProcessPool::State::dispatch() {
     worker.call = std::move(queue.front());
     queue.pop_front();
     if (const std::error_code error = worker.link.attach(attachment->loop())) {
-      std::exchange(worker.call, nullptr)
-          ->fail(std::make_exception_ptr(std::system_error(error, "ProcessPool: watch")));
+      std::exchange(worker.call, nullptr)->fail(error_of([error] {
+        return std::system_error(error, "ProcessPool: watch");
+      }));
       continue;  // no event would bring the next call to an idle worker
     }
     worker.link.give(std::move(ProcessPool::request_of(*worker.call)));
@@ -213,14 +102,32 @@ bool ProcessPool::State::all_run() const noexcept {
 }
 
 void ProcessPool::State::cancel_all(std::string_view message) {
-  for (const CallPtr& call : std::exchange(queue, {})) call->cancel(message);
+  cancel_waiting(message);
   for (const auto& worker : workers) {
     if (const CallPtr call = std::move(worker->call)) call->cancel(message);
   }
 }
 
+// One by one: to take the whole queue away would need memory, since an empty one does.
+
+void ProcessPool::State::cancel_waiting(std::string_view message) {
+  while (!queue.empty()) {
+    const CallPtr call = std::move(queue.front());
+    queue.pop_front();
+    call->cancel(message);
+  }
+}
+
+void ProcessPool::State::fail_waiting(const std::exception_ptr& error) {
+  while (!queue.empty()) {
+    const CallPtr call = std::move(queue.front());
+    queue.pop_front();
+    call->fail(error);
+  }
+}
+
 void ProcessPool::State::fail_all(const std::exception_ptr& error) {
-  for (const CallPtr& call : std::exchange(queue, {})) call->fail(error);
+  fail_waiting(error);
   for (const auto& worker : workers) {
     if (const CallPtr call = std::move(worker->call)) call->fail(error);
   }
@@ -269,160 +176,16 @@ void ProcessPool::State::leave_closing_loop() {
   detach();
 }
 
-// -- the fork server
-
-void ProcessPool::State::ask(ForkRequest request) {
-  outbox.push_back(request);
-  flush_requests();
-}
-
-void ProcessPool::State::flush_requests() {
-  while (!outbox.empty() && attachment && server && !ending) {
-    const IoResult sent =
-        kernel().send(server->control(),
-                      {reinterpret_cast<const std::byte*>(&outbox.front()), sizeof outbox.front()});
-    if (sent.would_block()) {
-      return attachment->watch->arm(Direction::write, FdWatch::Arm::after_would_block);
-    }
-    // Without memory, say. If the server has ended reading says so, and there is no next time.
-    if (!sent.ok()) return attachment->again.set(kAgain);
-    outbox.pop_front();
-  }
-}
-
-void ProcessPool::State::on_readable(FdWatch::ReadEvent) {
-  while (attachment && server) {
-    ForkReport report;
-    std::vector<Fd> sockets;
-    const IoResult received = kernel().recv_descriptors(
-        server->control(), {reinterpret_cast<std::byte*>(&report), sizeof report}, sockets);
-    if (received.would_block()) {
-      attachment->watch->arm(Direction::read, FdWatch::Arm::after_would_block);
-      break;
-    }
-    if (received.error == EMSGSIZE) {  // a worker came, but this process has no descriptor for it
-      no_worker(EMFILE);
-    } else if (!received.ok() || received.count() != sizeof report) {
-      server_gone();
-    } else {
-      on_report(report, sockets);
-    }
-  }
-  if (attachment && closed) finish_shutdown();
-  detach_if_idle();
-}
-
-void ProcessPool::State::on_report(const ForkReport& report, std::vector<Fd>& sockets) {
-  switch (report.what) {
-    case ForkReport::What::worker: {
-      if (sockets.empty()) return no_worker(EMFILE);
-      Fd socket = std::move(sockets.front());
-      const IoResult adopted = kernel().adopt(socket.get());
-      if (!adopted.ok()) return no_worker(adopted.error);
-      auto worker = std::make_unique<Worker>(static_cast<Owner&>(*this), report.pid,
-                                             std::move(socket), options.message_limit);
-      if (expected > 0) --expected;
-      workers.push_back(std::move(worker));
-      return dispatch();
-    }
-    case ForkReport::What::failed:
-      return no_worker(report.value);
-    case ForkReport::What::ended:
-      return worker_ended(report.pid, report.value);
-  }
-}
-
-void ProcessPool::State::no_worker(int error) {
-  if (expected > 0) --expected;
-  if (expected > 0 || !workers.empty()) return;
-  // Nobody is left to run them.
-  const auto failure = std::make_exception_ptr(
-      std::system_error(error, std::system_category(), "ProcessPool: no worker could be forked"));
-  for (const CallPtr& call : std::exchange(queue, {})) call->fail(failure);
-}
-
-void ProcessPool::State::worker_ended(int pid, int status) {
-  for (std::size_t i = 0; i < workers.size(); ++i) {
-    if (workers[i]->link.pid() != pid) continue;
-    // It may have answered before.
-    const std::unique_ptr<Worker> ended = std::move(workers[i]);
-    workers[i] = std::move(workers.back());
-    workers.pop_back();
-    leaving = ended.get();
-    ended->link.drain();
-    leaving = nullptr;
-    const bool in_a_call = ended->link.busy();
-    if (const CallPtr call = std::move(ended->call)) {
-      call->fail(std::make_exception_ptr(BrokenWorkerError(how_it_ended(pid, status), status)));
-    }
-    if (in_a_call && !closed && workers.size() + expected < options.workers) {
-      ++expected;
-      ask({ForkRequest::What::make_worker, 0});
-    }
-    dispatch();
-    return make_missing_workers();
-  }
-}
-
-void ProcessPool::State::server_gone() {
-  const bool told = ending;
-  if (!told) {
-    fail_all(std::make_exception_ptr(BrokenWorkerError(
-        "the fork server of the ProcessPool has ended, and its workers with it")));
-  }
-  expected = 0;
-  outbox.clear();
-  attachment->watch.reset();
-  workers.clear();
-  server.reset();  // it is ending: not waited for long
-  for (const Future<void>& done : std::exchange(shutdowns, {})) done.try_set_result();
-}
-
-// -- the workers
-
-ProcessPool::State::Worker& ProcessPool::State::worker_of(const WorkerLink& link) {
-  if (leaving && &leaving->link == &link) return *leaving;
-  for (const auto& worker : workers) {
-    if (&worker->link == &link) return *worker;
-  }
-  std::abort();  // a link lives in its worker
-}
-
-void ProcessPool::State::on_answer(WorkerLink& link, AnswerHeader::Kind kind, BytesView answer) {
-  if (const CallPtr call = std::move(worker_of(link).call)) {
-    if (kind == AnswerHeader::Kind::value) {
-      call->answer(answer);
-    } else {
-      call->fail(remote_error(answer));
-    }
-  }
-  dispatch();
-  if (closed) finish_shutdown();
-  detach_if_idle();
-}
-
-void ProcessPool::State::on_broken(WorkerLink& link) {
-  Worker& worker = worker_of(link);
-  // What becomes of a call that has begun is known when the server says how the worker ended.
-  if (worker.call && link.take_back(ProcessPool::request_of(*worker.call))) {
-    queue.push_front(std::move(worker.call));
-  }
-  ask({ForkRequest::What::kill_worker, link.pid()});
-}
-
 // -- the end
 
 void ProcessPool::State::shut_down(EventLoop& loop, const Future<void>& done, bool cancel_futures) {
   if (server) {
+    shutdowns.reserve(shutdowns.size() + 1);
     attach(loop);  // before anything has changed: it may throw
     shutdowns.push_back(done);
   }
   closed = true;
-  if (cancel_futures) {
-    for (const CallPtr& call : std::exchange(queue, {})) {
-      call->cancel("the process pool is shut down");
-    }
-  }
+  if (cancel_futures) cancel_waiting("the process pool is shut down");
   if (!server) return done.set_result();
   finish_shutdown();
 }

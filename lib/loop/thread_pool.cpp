@@ -95,7 +95,7 @@ void ThreadPool::State::work_until_end(const std::shared_ptr<State>& state) noex
   pool_of_this_thread = state.get();
   std::unique_lock lock(state->mutex);
   for (;;) {
-    if (!state->queue.empty()) {
+    if (!state->queue.empty() && !state->detached) {
       Function<void()> job = std::move(state->queue.front());
       state->queue.pop_front();
       lock.unlock();
@@ -180,15 +180,23 @@ void ThreadPool::shutdown() {
 }
 
 void ThreadPool::detach() noexcept {
-  std::deque<Function<void()>> dropped;
-  std::lock_guard lock(state_->mutex);
-  state_->open = false;
-  state_->detached = true;
-  dropped.swap(state_->queue);
-  for (std::thread& thread : state_->threads) thread.detach();
-  state_->threads.clear();
-  state_->work.notify_all();
-  state_->ended.notify_all();
+  const std::shared_ptr<State> state = state_;  // what a job owns may own this
+  std::unique_lock lock(state->mutex);
+  state->open = false;
+  state->detached = true;
+  for (std::thread& thread : state->threads) thread.detach();
+  state->threads.clear();
+  state->work.notify_all();
+  state->ended.notify_all();
+  // One by one, each outside the lock: to take the whole queue away would need memory, since an
+  // empty one does.
+  while (!state->queue.empty()) {
+    Function<void()> dropped = std::move(state->queue.front());
+    state->queue.pop_front();
+    lock.unlock();
+    dropped.reset();
+    lock.lock();
+  }
 }
 
 }  // namespace ferry

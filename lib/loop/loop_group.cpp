@@ -13,7 +13,7 @@ namespace ferry {
 
 /// Shared with whoever has work for the loops; knows of the loops by their mailboxes alone, which
 /// outlive them.
-class LoopGroup::Crew final : public LoopCrew {
+class LoopGroup::Crew final : public LoopCrew, public std::enable_shared_from_this<Crew> {
  public:
   explicit Crew(const std::vector<std::unique_ptr<Member>>& members);
 
@@ -26,12 +26,16 @@ class LoopGroup::Crew final : public LoopCrew {
       callback(*loop);  // called by that loop: it exists
     });
   }
+  bool post(std::size_t index, ReservedLetter& letter) noexcept override {
+    return places_[index]->mailbox.post(letter);
+  }
   std::size_t load(std::size_t index) const noexcept override { return places_[index]->load; }
   void add_load(std::size_t index) noexcept override { ++places_[index]->load; }
   void remove_load(std::size_t index) noexcept override { --places_[index]->load; }
   std::optional<std::size_t> add_to_least_loaded() noexcept override;
 
-  void set_stopping() noexcept { stopping_ = true; }
+  /// Tells all loops, once; they end though there be no memory.
+  void stop() noexcept;
   void set_dead(std::size_t index) noexcept { places_[index]->alive = false; }
 
  private:
@@ -41,6 +45,7 @@ class LoopGroup::Crew final : public LoopCrew {
     Mailbox mailbox;
     std::atomic<std::size_t> load = 0;
     std::atomic<bool> alive = true;
+    ReservedLetter stop;
   };
 
   std::vector<std::unique_ptr<Place>> places_;
@@ -60,6 +65,14 @@ struct LoopGroup::Member {
 
 LoopGroup::Crew::Crew(const std::vector<std::unique_ptr<Member>>& members) {
   for (const auto& member : members) places_.push_back(std::make_unique<Place>(member->loop));
+}
+
+void LoopGroup::Crew::stop() noexcept {
+  if (stopping_.exchange(true)) return;
+  for (const auto& place : places_) {
+    place->stop.callback = [crew = shared_from_this(), loop = place->loop] { loop->stop(); };
+    place->mailbox.post(place->stop);
+  }
 }
 
 std::optional<std::size_t> LoopGroup::Crew::add_to_least_loaded() noexcept {
@@ -127,8 +140,7 @@ void LoopGroup::start() {
 }
 
 void LoopGroup::stop() noexcept {
-  crew_->set_stopping();
-  for (std::size_t i = 0; i < size(); ++i) post(i, [](EventLoop& loop) { loop.stop(); });
+  crew_->stop();
 }
 
 void LoopGroup::join() {
@@ -191,7 +203,9 @@ void LoopGroup::ended(Member& member) noexcept {
   if (deliberate) return;
   if (options_.on_loop_ended) return options_.on_loop_ended(member.index, member.failure);
   ExceptionContext context;
-  context.message = "loop " + std::to_string(member.index) + " of " + options_.name + " has ended";
+  context.message = report_text([&] {
+    return "loop " + std::to_string(member.index) + " of " + options_.name + " has ended";
+  });
   context.exception = member.failure;
   member.loop.log(LogLevel::error, context.to_string());
 }

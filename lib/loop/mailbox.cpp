@@ -25,6 +25,7 @@ bool Mailbox::post(ReservedLetter& letter) noexcept {
     return false;
   }
   letter.behind = state_->letters.size();
+  letter.next = nullptr;  // it may have been posted before
   *state_->reserved_end = &letter;
   state_->reserved_end = &letter.next;
   if ((state_->attention.fetch_or(MailboxState::mail) & MailboxState::mail) == 0) {

@@ -2,6 +2,7 @@
 
 #include "accepted.h"
 
+#include <new>
 #include <utility>
 
 namespace ferry {
@@ -13,9 +14,10 @@ namespace ferry {
 class GroupTraffic::TravellingSocket {
  public:
   TravellingSocket(std::shared_ptr<GroupTraffic> traffic, std::size_t index, Fd socket,
-                   Address peer) noexcept
+                   Address peer, std::size_t hops) noexcept
       : traffic_(std::move(traffic)),
         index_(index),
+        hops_(hops),
         socket_(std::move(socket)),
         peer_(std::move(peer)) {}
   TravellingSocket(TravellingSocket&&) noexcept = default;
@@ -23,7 +25,11 @@ class GroupTraffic::TravellingSocket {
   ~TravellingSocket() {
     if (!socket_) return;
     traffic_->crew().remove_load(index_);
-    traffic_->send_to_least_loaded(std::move(socket_), std::move(peer_));
+    try {
+      traffic_->send_to_least_loaded(std::move(socket_), std::move(peer_), hops_ + 1);
+    } catch (const std::bad_alloc&) {
+      // Another one of these has taken care of it.
+    }
   }
 
   void operator()(EventLoop& loop) {
@@ -33,6 +39,7 @@ class GroupTraffic::TravellingSocket {
  private:
   std::shared_ptr<GroupTraffic> traffic_;
   std::size_t index_;
+  std::size_t hops_;
   Fd socket_;
   Address peer_;
 };
@@ -41,15 +48,17 @@ class GroupTraffic::TravellingSocket {
 class GroupTraffic::TravellingListener {
  public:
   TravellingListener(std::shared_ptr<GroupTraffic> traffic, std::size_t index, Fd socket,
-                     Address address) noexcept
+                     Address address, std::size_t hops) noexcept
       : traffic_(std::move(traffic)),
         index_(index),
+        hops_(hops),
         socket_(std::move(socket)),
         address_(std::move(address)) {}
   TravellingListener(TravellingListener&&) noexcept = default;
   TravellingListener& operator=(TravellingListener&&) = delete;
   ~TravellingListener() {
-    if (socket_) traffic_->pass_on_listener(index_, std::move(socket_), std::move(address_));
+    if (!socket_) return;
+    traffic_->pass_on_listener(index_, std::move(socket_), std::move(address_), hops_ + 1);
   }
 
   void operator()(EventLoop& loop) {
@@ -60,6 +69,7 @@ class GroupTraffic::TravellingListener {
  private:
   std::shared_ptr<GroupTraffic> traffic_;
   std::size_t index_;
+  std::size_t hops_;
   Fd socket_;
   Address address_;
 };
@@ -70,22 +80,24 @@ GroupTraffic::GroupTraffic(Settings settings, Mailbox home, Function<void()> loo
     : settings_(std::move(settings)),
       home_(std::move(home)),
       look_(std::move(look)),
-      parts_(settings_.crew->size()) {}
+      places_(settings_.crew->size()) {}
 
 void GroupTraffic::hand_out(Fd socket, Address peer) {
   ++connections_;
   send_to_least_loaded(std::move(socket), std::move(peer));
 }
 
-void GroupTraffic::send_to_least_loaded(Fd socket, Address peer) {
-  const std::optional<std::size_t> index = crew().add_to_least_loaded();
+void GroupTraffic::send_to_least_loaded(Fd socket, Address peer, std::size_t hops) {
+  std::optional<std::size_t> index;
+  if (hops < crew().size()) index = crew().add_to_least_loaded();
   if (!index) {
+    socket.reset();
     --connections_;
     return look_if_watched();
   }
   // If the loop has closed meanwhile, the traveller's destructor sends it on.
-  crew().post(*index,
-              TravellingSocket(shared_from_this(), *index, std::move(socket), std::move(peer)));
+  crew().post(*index, TravellingSocket(shared_from_this(), *index, std::move(socket),
+                                       std::move(peer), hops));
 }
 
 void GroupTraffic::count_at(std::size_t index) noexcept {
@@ -104,15 +116,22 @@ void GroupTraffic::add_listener(std::size_t index, Fd socket, Address address) {
   send_listener(index, std::move(socket), std::move(address));
 }
 
-void GroupTraffic::send_listener(std::size_t index, Fd socket, Address address) {
-  crew().post(index,
-              TravellingListener(shared_from_this(), index, std::move(socket), std::move(address)));
+void GroupTraffic::send_listener(std::size_t index, Fd socket, Address address, std::size_t hops) {
+  crew().post(index, TravellingListener(shared_from_this(), index, std::move(socket),
+                                        std::move(address), hops));
 }
 
-void GroupTraffic::pass_on_listener(std::size_t index, Fd socket, Address address) {
-  for (std::size_t i = 1; i < crew().size() && !closed() && !crew().stopping(); ++i) {
+void GroupTraffic::pass_on_listener(std::size_t index, Fd socket, Address address,
+                                    std::size_t hops) noexcept {
+  const std::size_t last = hops < crew().size() ? crew().size() : 0;
+  for (std::size_t i = 1; i < last && !closed() && !crew().stopping(); ++i) {
     const std::size_t next = (index + i) % crew().size();
-    if (crew().alive(next)) return send_listener(next, std::move(socket), std::move(address));
+    if (!crew().alive(next)) continue;
+    try {
+      return send_listener(next, std::move(socket), std::move(address), hops);
+    } catch (const std::bad_alloc&) {
+      return;  // its traveller has taken care of it
+    }
   }
   socket.reset();
   listener_gone();
@@ -142,24 +161,46 @@ bool GroupTraffic::any_alive() const noexcept {
 
 void GroupTraffic::look_if_watched() noexcept {
   if (!watched_ || look_posted_.exchange(true)) return;
-  home_.post([traffic = shared_from_this()] {
+  const auto alive = shared_from_this();  // the home loop may be done with it before `post` is
+  look_letter_.callback = [traffic = alive] {
     traffic->look_posted_ = false;
     traffic->look_();
-  });
+  };
+  home_.post(look_letter_);
 }
 
-void GroupTraffic::on_parts(void (*f)(GroupPart&)) {
-  for (std::size_t i = 0; i < parts_.size(); ++i) {
-    crew().post(i, [traffic = shared_from_this(), i, f](EventLoop&) {
-      if (const auto part = traffic->parts_[i].lock()) f(*part);
-    });
+void GroupTraffic::tell_parts(Wish wish) noexcept {
+  const auto alive = shared_from_this();
+  const auto bit = static_cast<unsigned>(wish);
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    try {
+      crew().post(i, [traffic = alive, i, bit](EventLoop&) { traffic->fulfil(i, bit); });
+    } catch (const std::bad_alloc&) {
+      Place& place = places_[i];
+      if (place.wishes.fetch_or(bit) != 0) continue;
+      place.letter.callback = [traffic = alive, i] {
+        traffic->fulfil(i, traffic->places_[i].wishes.exchange(0));
+      };
+      crew().post(i, place.letter);
+    }
   }
 }
 
+/// On that loop's thread.
+void GroupTraffic::fulfil(std::size_t index, unsigned wishes) {
+  const auto part = places_[index].part.lock();
+  if (!part) return;
+  const auto wished = [wishes](Wish wish) { return (wishes & static_cast<unsigned>(wish)) != 0; };
+  if (wished(Wish::resume)) part->resume();
+  if (wished(Wish::close_all)) ferry::close_all(*part);
+  if (wished(Wish::abort_all)) ferry::abort_all(*part);
+  if (wished(Wish::close)) part->close();
+}
+
 std::shared_ptr<GroupPart> GroupTraffic::part_on(EventLoop& loop, std::size_t index) {
-  if (auto part = parts_[index].lock()) return part;
+  if (auto part = places_[index].part.lock()) return part;
   auto part = std::make_shared<GroupPart>(loop, shared_from_this(), index);
-  parts_[index] = part;
+  places_[index].part = part;
   if (!closed_) part->settle();
   return part;
 }
@@ -200,20 +241,22 @@ void GroupPart::on_accepted(Socket socket, const Address& peer) {
 }
 
 void GroupPart::listen(Fd socket, Address address) {
-  auto accept_loop = std::make_unique<AcceptLoop>(loop(), Socket(loop().kernel(), socket.release()),
-                                                  std::move(address), traffic_->settings().backlog,
-                                                  static_cast<AcceptLoop::Owner&>(*this));
-  AcceptLoop& listening = *accept_loop;
-  accept_loops_.push_back(std::move(accept_loop));
+  const Address& there = address;
   try {
-    listening.start();
-  } catch (const IoError& error) {
+    accept_loops_.reserve(accept_loops_.size() + 1);
+    auto listening = std::make_unique<AcceptLoop>(loop(), Socket(loop().kernel(), socket.release()),
+                                                  address, traffic_->settings().backlog,
+                                                  static_cast<AcceptLoop::Owner&>(*this));
+    listening->start();
+    accept_loops_.push_back(std::move(listening));
+  } catch (const std::exception& error) {
     // It listens already; what is missing is memory or the like.
-    listening.close();
+    socket.reset();
     traffic_->listener_gone();
     ExceptionContext context;
-    context.message = "a loop cannot accept from " + listening.address().to_string();
-    context.error = error.code();
+    context.message =
+        report_text([&there] { return "a loop cannot accept from " + there.to_string(); });
+    if (const auto* io = dynamic_cast<const IoError*>(&error)) context.error = io->code();
     context.exception = std::current_exception();
     loop().call_exception_handler(context);
   }

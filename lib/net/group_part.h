@@ -44,7 +44,8 @@ class GroupTraffic : public std::enable_shared_from_this<GroupTraffic> {
   /// A socket for the part of that loop to listen on.
   void add_listener(std::size_t index, Fd socket, Address address);
   /// That loop has ended: another one goes on listening, with all that waits there.
-  void pass_on_listener(std::size_t index, Fd socket, Address address);
+  void pass_on_listener(std::size_t index, Fd socket, Address address,
+                        std::size_t hops = 0) noexcept;
   void listener_gone() noexcept;
 
   /// The server takes no more: what is still under way is served.
@@ -61,8 +62,10 @@ class GroupTraffic : public std::enable_shared_from_this<GroupTraffic> {
   /// From now on `look` is called whenever something has gone.
   void wait_for_end() noexcept { watched_ = true; }
 
-  /// Calls `f(part)` on each loop that has a part.
-  void on_parts(void (*f)(GroupPart&));
+  /// What the parts are told to do; a bit each, in the order in which it is done.
+  enum class Wish : unsigned { resume = 1, close_all = 2, abort_all = 4, close = 8 };
+  /// Tells each loop's part, if it has one. Does not fail for want of memory.
+  void tell_parts(Wish wish) noexcept;
   /// On that loop's thread: its part, made now if there is none.
   std::shared_ptr<GroupPart> part_on(EventLoop& loop, std::size_t index);
 
@@ -70,21 +73,31 @@ class GroupTraffic : public std::enable_shared_from_this<GroupTraffic> {
   class TravellingSocket;
   class TravellingListener;
 
-  void send_to_least_loaded(Fd socket, Address peer);
-  void send_listener(std::size_t index, Fd socket, Address address);
+  /// One loop's part, and what it could not be told for want of memory.
+  struct Place {
+    std::weak_ptr<GroupPart> part;  // for its loop's thread
+    ReservedLetter letter;
+    std::atomic<unsigned> wishes = 0;  // not 0: the letter is under way
+  };
+
+  // `hops`: how often it was sent before. If it is lost once for each loop, there is no memory.
+  void send_to_least_loaded(Fd socket, Address peer, std::size_t hops = 0);
+  void send_listener(std::size_t index, Fd socket, Address address, std::size_t hops = 0);
+  void fulfil(std::size_t index, unsigned wishes);
   bool any_alive() const noexcept;
   void look_if_watched() noexcept;
 
   Settings settings_;
   Mailbox home_;
   Function<void()> look_;
+  ReservedLetter look_letter_;  // what has gone must not need memory
   std::atomic<bool> look_posted_ = false;
   std::atomic<bool> closed_ = false;
   std::atomic<bool> refusing_ = false;
   std::atomic<bool> watched_ = false;
   std::atomic<std::size_t> connections_ = 0;
   std::atomic<std::size_t> listeners_ = 0;
-  std::vector<std::weak_ptr<GroupPart>> parts_;  // each for its loop's thread
+  std::vector<Place> places_;  // one a loop
 };
 
 /// One loop's share of a server on many loops: its connections, and with SO_REUSEPORT the sockets

@@ -5,6 +5,7 @@
 #include "server_creation.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace ferry {
@@ -22,12 +23,10 @@ class GroupServer final : public ServerBase, private AcceptLoop::Owner {
   void keep_socket_files() override {
     for (SocketFile& file : files_) file.forget();
   }
-  void close_clients() override {
-    traffic_->on_parts([](GroupPart& part) { close_all(part); });
-  }
+  void close_clients() override { traffic_->tell_parts(GroupTraffic::Wish::close_all); }
   void abort_clients() override {
     if (is_closed()) traffic_->refuse();
-    traffic_->on_parts([](GroupPart& part) { abort_all(part); });
+    traffic_->tell_parts(GroupTraffic::Wish::abort_all);
   }
   std::vector<Address> sockets() const override;
   std::vector<int> native_handles() const override;
@@ -68,7 +67,7 @@ class GroupServer final : public ServerBase, private AcceptLoop::Owner {
   std::vector<Address> addresses_;
   std::vector<int> handles_;
   std::vector<std::unique_ptr<AcceptLoop>> accept_loops_;  // least_loaded
-  std::unique_ptr<Afterlife> afterlife_;
+  std::optional<Afterlife> afterlife_;                     // in place: closing needs no memory
 };
 
 std::shared_ptr<Server> GroupServer::make(EventLoop& loop, GroupTraffic::Settings settings,
@@ -124,18 +123,15 @@ void GroupServer::close_sockets() {
   for (auto& accept_loop : accept_loops_) accept_loop->close();
   waiting_.clear();
   files_.clear();
-  traffic_->on_parts([](GroupPart& part) { part.close(); });
+  traffic_->tell_parts(GroupTraffic::Wish::close);
   if (is_over()) return;
-  afterlife_ = std::make_unique<Afterlife>(
-      loop(), std::static_pointer_cast<GroupServer>(shared_from_this()));
+  afterlife_.emplace(loop(), std::static_pointer_cast<GroupServer>(shared_from_this()));
 }
 
 void GroupServer::look() {
   if (is_serving() && traffic_->has_room()) {
     for (auto& accept_loop : accept_loops_) accept_loop->resume();
-    if (spread_ == Spread::reuse_port) {
-      traffic_->on_parts([](GroupPart& part) { part.resume(); });
-    }
+    if (spread_ == Spread::reuse_port) traffic_->tell_parts(GroupTraffic::Wish::resume);
   }
   finish_if_over();
   if (is_closed() && is_over()) afterlife_.reset();

@@ -42,6 +42,8 @@ class LoopCrew {
   virtual bool stopping() const noexcept = 0;
   /// Queues `callback` for a loop and wakes it; false (and `callback` destroyed) if it is closed.
   virtual bool post(std::size_t index, Function<void(EventLoop&)> callback) = 0;
+  /// The same for a letter, which needs no memory (see Mailbox).
+  virtual bool post(std::size_t index, ReservedLetter& letter) noexcept = 0;
 
   virtual std::size_t load(std::size_t index) const noexcept = 0;
   virtual void add_load(std::size_t index) noexcept = 0;

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <deque>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -66,18 +67,20 @@ class HandOver final : public std::enable_shared_from_this<HandOver>,
     PeerCredentials peer;
     const IoResult known = loop().kernel().peer_credentials(socket.get(), peer);
     if (!known.ok() || peer.uid != loop().kernel().own_credentials().uid) {
-      return warn("refused process " + std::to_string(peer.pid) + " of another user");
+      return warn(
+          [&peer] { return "refused process " + std::to_string(peer.pid) + " of another user"; });
     }
     std::error_code error;
     FdWatchPtr watch = loop().kernel().watch(socket.get(), *this, error);
-    if (!watch) return warn("cannot watch a connection: " + error.message());
+    if (!watch) return warn([error] { return "cannot watch a connection: " + error.message(); });
     successor_ = {peer.pid};
     socket_ = std::move(socket);
     watch_ = std::move(watch);
     watch_->arm(Direction::read, FdWatch::Arm::if_ready);
     limit_.set(options_.limit);
-    if (!collect()) return;
-    send();
+    attempt([this] {
+      if (collect()) send();
+    });
   }
   bool has_room() const noexcept override { return !socket_; }
   std::shared_ptr<void> keep_alive() override { return shared_from_this(); }
@@ -88,7 +91,7 @@ class HandOver final : public std::enable_shared_from_this<HandOver>,
     for (const NamedServer& named : options_.servers) {
       for (const int fd : named.server->native_handles()) {
         const IoResult copy = loop().kernel().duplicate(fd);
-        if (!copy.ok()) return lose_successor(copy.code().message()), false;
+        if (!copy.ok()) return lose_successor(copy.code()), false;
         all.push_back({named.name, Fd(copy.fd())});
       }
     }
@@ -114,7 +117,7 @@ class HandOver final : public std::enable_shared_from_this<HandOver>,
       for (const Fd& fd : out.descriptors) descriptors.push_back(fd.get());
       const IoResult sent = loop().kernel().send_descriptors(socket_.get(), out.bytes, descriptors);
       if (sent.would_block()) return watch_->arm(Direction::write, FdWatch::Arm::after_would_block);
-      if (!sent.ok()) return lose_successor(sent.code().message());
+      if (!sent.ok()) return lose_successor(sent.code());
       out.descriptors.clear();
       out.bytes.erase(0, sent.count());
       if (out.bytes.empty()) outgoing_.pop_front();
@@ -123,23 +126,32 @@ class HandOver final : public std::enable_shared_from_this<HandOver>,
 
   void on_writable() override {
     const auto alive = shared_from_this();
-    loop().run_callback([this] { send(); });
+    loop().run_callback([this] { attempt([this] { send(); }); });
   }
   void on_readable(FdWatch::ReadEvent) override {
     const auto alive = shared_from_this();
-    loop().run_callback([this] { receive(); });
+    loop().run_callback([this] { attempt([this] { receive(); }); });
+  }
+  template <class Step>
+  void attempt(Step step) {
+    try {
+      step();
+    } catch (const std::bad_alloc&) {
+      lose_successor(std::make_error_code(std::errc::not_enough_memory));
+    }
   }
   void receive() {
     std::byte word{};
     const IoResult got = loop().kernel().recv(socket_.get(), {&word, 1});
     if (got.would_block()) return watch_->arm(Direction::read, FdWatch::Arm::after_would_block);
-    if (!got.ok()) return lose_successor(got.code().message());
+    if (!got.ok()) return lose_successor(got.code());
     if (got.count() == 0) return lose_successor("it has gone");
     if (word != kReady || !outgoing_.empty()) return lose_successor("it talks nonsense");
     taken();
   }
 
   void taken() {
+    auto socket = std::make_shared<Socket>();  // before anything has changed
     for (const NamedServer& named : options_.servers) {
       named.server->keep_socket_files();
       named.server->close();
@@ -147,7 +159,7 @@ class HandOver final : public std::enable_shared_from_this<HandOver>,
     const auto result = result_;
     const Successor successor = *successor_;
     watch_.reset();
-    auto socket = std::make_shared<Socket>(std::move(socket_));
+    *socket = std::move(socket_);
     EventLoop& on = loop();
     end();  // releases the path, before the other one hears that
     say_released(on, std::move(socket), result, successor);
@@ -168,8 +180,16 @@ class HandOver final : public std::enable_shared_from_this<HandOver>,
   }
 
   /// It is as if nobody had asked; the next may.
-  void lose_successor(const std::string& why) {
-    warn("process " + std::to_string(successor_->pid) + " did not take the sockets: " + why);
+  void lose_successor(std::error_code why) {
+    lose_successor(report_text([why] { return why.message(); }));
+  }
+  void lose_successor(const char* why) {
+    lose_successor(report_text([why] { return std::string(why); }));
+  }
+  void lose_successor(std::string why) {
+    warn([&] {
+      return "process " + std::to_string(successor_->pid) + " did not take the sockets: " + why;
+    });
     limit_.cancel();
     outgoing_.clear();
     watch_.reset();
@@ -178,8 +198,10 @@ class HandOver final : public std::enable_shared_from_this<HandOver>,
     accept_loop_->resume();
   }
 
-  void warn(const std::string& what) {
-    loop().log(LogLevel::warning, "hand-over at " + options_.path + ": " + what);
+  template <class Text>
+  void warn(Text what) {
+    loop().log(LogLevel::warning,
+               report_text([&] { return "hand-over at " + options_.path + ": " + what(); }));
   }
 
   void on_loop_close() override { end(); }

@@ -48,6 +48,7 @@ std::vector<std::string> split_names(const std::string& text) {
 
 std::vector<int> take_listeners(std::vector<NamedListener>& listeners, std::string_view name) {
   std::vector<int> taken;
+  taken.reserve(listeners.size());  // before one is nobody's
   for (NamedListener& listener : listeners) {
     if (listener.name == name && listener.fd) taken.push_back(listener.fd.release());
   }
@@ -86,6 +87,7 @@ std::vector<NamedListener> inherited_listeners(bool keep_environment) {
     }
   }
   std::vector<NamedListener> listeners;
+  listeners.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
     listeners.push_back({names.empty() ? "unknown" : std::move(names[static_cast<std::size_t>(i)]),
                          Fd(kFirst + i)});

@@ -11,11 +11,14 @@
 namespace ferry {
 namespace {
 
-/// A future that is done already: with the server over some sockets, or with why there is none.
-Future<std::shared_ptr<Server>> server_over(EventLoop& loop, std::vector<BoundSocket> sockets,
-                                            const Error& error, ServerMaker make) {
+/// A future that is done already: with the server over the sockets that `open_sockets(error)`
+/// gives, or with why there is none. What it throws comes before that.
+template <class Open>
+Future<std::shared_ptr<Server>> server_over(EventLoop& loop, Open open_sockets, ServerMaker make) {
   Future<std::shared_ptr<Server>> future(loop);
   try {
+    Error error;
+    std::vector<BoundSocket> sockets = open_sockets(error);
     if (error) throw IoError(error);
     future.set_result(make(std::move(sockets)));
   } catch (const std::system_error&) {
@@ -147,17 +150,21 @@ Future<std::shared_ptr<Server>> bind_server(EventLoop& loop, ListenOptions optio
     throw std::invalid_argument("create_server: a socket, and hosts or a port as well");
   }
   for (const int fd : given) check_stream_type(loop.kernel(), fd);
-  Error error;
   std::vector<BoundSocket> sockets;
-  for (const int fd : given) {
-    Error refused;
-    sockets.push_back(adopt_bound(loop.kernel(), fd, refused));
-    if (refused && !error) error = refused;
-    if (!refused && options.keep_alive) {
-      loop.kernel().set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  sockets.reserve(given.size());
+  const auto adopt = [&](Error& error) {
+    // All are ours now, and those that are refused closed.
+    for (const int fd : given) {
+      Error refused;
+      sockets.push_back(adopt_bound(loop.kernel(), fd, refused));
+      if (refused && !error) error = refused;
+      if (!refused && options.keep_alive) {
+        loop.kernel().set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+      }
     }
-  }
-  return server_over(loop, std::move(sockets), error, std::move(make));
+    return std::move(sockets);
+  };
+  return server_over(loop, adopt, std::move(make));
 }
 
 Future<std::shared_ptr<Server>> bind_unix_server(EventLoop& loop, const UnixListenOptions& options,
@@ -165,24 +172,29 @@ Future<std::shared_ptr<Server>> bind_unix_server(EventLoop& loop, const UnixList
   if (options.path.empty() == (options.socket < 0)) {
     throw std::invalid_argument("create_unix_server: either a path or a socket is needed");
   }
-  Error error;
-  std::vector<BoundSocket> sockets(1);
-  BoundSocket& bound = sockets.front();
+  Address address;
   if (options.socket < 0) {
-    bound =
-        bind_unix(loop.kernel(), Address::unix_path(options.path), options.cleanup_socket, error);
+    address = Address::unix_path(options.path);
   } else {
     check_stream_type(loop.kernel(), options.socket);
-    Address address;
     if (loop.kernel().local_address(options.socket, address).ok() && !address.is_unix()) {
       throw std::invalid_argument("create_unix_server: the socket is not of the unix family");
     }
-    bound = adopt_bound(loop.kernel(), options.socket, error);
-    if (bound.socket && options.cleanup_socket && !address.is_abstract()) {
-      bound.file = SocketFile(loop.kernel(), address);
-    }
   }
-  return server_over(loop, std::move(sockets), error, std::move(make));
+  std::vector<BoundSocket> sockets(1);
+  const auto open_it = [&](Error& error) {
+    BoundSocket& bound = sockets.front();
+    if (options.socket < 0) {
+      bound = bind_unix(loop.kernel(), address, options.cleanup_socket, error);
+    } else {
+      bound = adopt_bound(loop.kernel(), options.socket, error);
+      if (bound.socket && options.cleanup_socket && !address.is_abstract()) {
+        bound.file = SocketFile(loop.kernel(), address);
+      }
+    }
+    return std::move(sockets);
+  };
+  return server_over(loop, open_it, std::move(make));
 }
 
 namespace {

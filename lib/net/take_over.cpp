@@ -3,6 +3,7 @@
 #include <ferry/listeners.h>
 
 #include <cerrno>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -93,12 +94,21 @@ class TakenListeners::Line final : public std::enable_shared_from_this<Line>,
   }
 
   void on_writable() override {
-    const auto alive = shared_from_this();
-    loop().run_callback([this] { say_ready(); });
+    attempt([this] { say_ready(); });
   }
   void on_readable(FdWatch::ReadEvent) override {
+    attempt([this] { stage_ == Stage::receiving ? receive() : receive_answer(); });
+  }
+  template <class What>
+  void attempt(What what) {
     const auto alive = shared_from_this();
-    loop().run_callback([this] { stage_ == Stage::receiving ? receive() : receive_answer(); });
+    loop().run_callback([&] {
+      try {
+        what();
+      } catch (const std::bad_alloc&) {
+        fail_with(std::make_error_code(std::errc::not_enough_memory), step());
+      }
+    });
   }
 
   void receive() {

@@ -31,10 +31,11 @@ constexpr std::size_t option_size(std::size_t value) {
   return 4 + padded(value);
 }
 
-/// Appends one block; its end is the destructor.
+/// Appends one block; its end is the destructor. If there is no memory, nothing of it is appended.
 class Block {
  public:
   Block(Buffer& file, BlockType type, std::size_t size) : file_(file), size_(size) {
+    file.prepare(size);
     value(static_cast<std::uint32_t>(type));
     value(static_cast<std::uint32_t>(size));
   }

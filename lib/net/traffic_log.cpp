@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -143,8 +144,9 @@ class Tap final : public PassThrough {
     const Address& from = client ? below.sockname() : below.peername();
     const Address& to = client ? below.peername() : below.sockname();
     tcp_.emplace(from, to, log_->next_number());
-    const std::string comment =
-        tcp_->invented() ? from.to_string() + " to " + to.to_string() : std::string();
+    const std::string comment = report_text([&] {
+      return tcp_->invented() ? from.to_string() + " to " + to.to_string() : std::string();
+    });
     packet(Side::client, SyntheticTcp::syn, {}, comment);
     packet(Side::server, SyntheticTcp::syn | SyntheticTcp::ack);
     packet(Side::client, SyntheticTcp::ack);
@@ -199,13 +201,19 @@ void FileLog::append(pcapng::Packet packet) {
   if (options_.max_file_size != 0 && stats_.bytes + size + kTrailer > options_.max_file_size) {
     open_ = false;
     drop_packet();
-    loop().log(LogLevel::warning, "the traffic log " + options_.path +
-                                      " has reached its limit: nothing more is logged");
+    loop().log(LogLevel::warning, report_text([this] {
+                 return "the traffic log " + options_.path +
+                        " has reached its limit: nothing more is logged";
+               }));
     return;
   }
   if (pending_.size() + writing_ + size > options_.max_buffer) return drop_packet();
   packet.time = now();
-  pcapng::append_packet(pending_, packet);
+  try {
+    pcapng::append_packet(pending_, packet);
+  } catch (const std::bad_alloc&) {
+    return drop_packet();  // the traffic goes on
+  }
   stats_.bytes += size;
   ++stats_.packets;
   if (busy_) return;
@@ -256,17 +264,20 @@ void FileLog::settle() {
   if (error_ || !(error_ = file_->error())) return;
   open_ = false;
   pending_.reset();
-  loop().log(LogLevel::error, "the traffic log " + options_.path + " cannot be written (" +
-                                  error_.message() + "): nothing more is logged");
+  loop().log(LogLevel::error, report_text([this] {
+               return "the traffic log " + options_.path + " cannot be written (" +
+                      error_.message() + "): nothing more is logged";
+             }));
 }
 
 Future<void> FileLog::close() {
-  if (std::exchange(ending_, true)) return closed_;
-  open_ = false;
+  if (ending_) return closed_;
   if (!error_) {
     pcapng::append_statistics(pending_, now(), stats_.packets, stats_.dropped);
     stats_.bytes = stats_.bytes + 12 + 12 + 28;
   }
+  ending_ = true;
+  open_ = false;
   if (!busy_) finish();
   return closed_;
 }

@@ -13,7 +13,8 @@ struct TrafficLogOptions {
   std::string path{};  ///< A regular file: made, or emptied. Readable by its owner only.
   /// The file grows no larger; then logging stops, with a word to the log. 0: no limit.
   std::uint64_t max_file_size = std::uint64_t{1} << 30;
-  /// What may wait for the disk. Packets beyond are left out and counted.
+  /// What may wait for the disk. Packets beyond are left out and counted, as is one that there is
+  /// no memory for.
   std::size_t max_buffer = 8 * 1024 * 1024;
 };
 

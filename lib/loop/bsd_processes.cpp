@@ -24,7 +24,10 @@ namespace {
 /// What posix_spawn does in the child before the program begins.
 class Actions {
  public:
-  Actions() { error_ = posix_spawn_file_actions_init(&actions_); }
+  Actions() {
+    copies_.reserve(3);  // before there is one to be closed
+    error_ = posix_spawn_file_actions_init(&actions_);
+  }
   Actions(const Actions&) = delete;
   Actions& operator=(const Actions&) = delete;
   ~Actions() {

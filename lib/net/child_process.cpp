@@ -95,6 +95,10 @@ std::shared_ptr<ChildProcess> ChildProcess::start(EventLoop& loop, ChildStart st
   return child;
 }
 
+ChildProcess::ChildProcess(EventLoop& loop) : LoopResource(loop, Kind::transport) {
+  too_early_.reserve(4);  // the ends of three pipes and the process: none of them may be forgotten
+}
+
 ChildProcess::~ChildProcess() {
   if (!process_) return;
   // Only if it never started in full, or with its loop.

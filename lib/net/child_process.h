@@ -28,7 +28,7 @@ class ChildProcess final : public SubprocessTransport,
   /// factory throws.
   static std::shared_ptr<ChildProcess> start(EventLoop& loop, ChildStart start);
 
-  explicit ChildProcess(EventLoop& loop) : LoopResource(loop, Kind::transport) {}  // for `start`
+  explicit ChildProcess(EventLoop& loop);  // for `start`
   ~ChildProcess() override;
 
   EventLoop& loop() const noexcept override { return LoopResource::loop(); }

@@ -1,5 +1,6 @@
 #include "call_trial.h"
 
+#include "counting_new.h"
 #include "fast_clock_kernel.h"
 
 #include <ferry/connect.h>
@@ -27,9 +28,6 @@ namespace {
 /// Of the system's clock. Only what hangs takes so long.
 constexpr auto kPatience = kSanitized ? 30s : 10s;
 constexpr int kSpeed = 20;
-/// More calls than any of the programs makes, by far.
-constexpr std::uint64_t kMostCalls = 1000;
-
 std::string text_of(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
@@ -40,24 +38,50 @@ std::string text_of(const std::exception_ptr& error) {
   }
 }
 
+/// Allocations count while it runs; what a loop needs to be told to is the test's.
+class CountedRunKernel final : public testing::ForwardingKernel {
+ public:
+  using ForwardingKernel::ForwardingKernel;
+  void run() override {
+    counted([&] { inner().run(); });
+  }
+};
+
+/// What it writes down is the test's own.
+class TrialProtocol final : public RecordingProtocol {
+ public:
+  void connection_made(std::shared_ptr<Transport> transport) override {
+    exempt([&] { RecordingProtocol::connection_made(std::move(transport)); });
+  }
+  void data_received(BytesView data) override {
+    exempt([&] { RecordingProtocol::data_received(data); });
+  }
+  bool eof_received() override {
+    return exempt([&] { return RecordingProtocol::eof_received(); });
+  }
+  void connection_lost(std::error_code error) override {
+    exempt([&] { RecordingProtocol::connection_lost(error); });
+  }
+  void pause_writing() override {
+    exempt([&] { RecordingProtocol::pause_writing(); });
+  }
+  void resume_writing() override {
+    exempt([&] { RecordingProtocol::resume_writing(); });
+  }
+};
+
 }  // namespace
 
 std::unique_ptr<Kernel> make_fast_kernel() {
   return std::make_unique<testing::FastClockKernel>(make_asio_kernel(), kSpeed);
 }
 
-CallTrial::CallTrial(const CallProgram& program, std::uint64_t number, std::size_t variant)
-    : program_(program), descriptors_before_(open_descriptors()), number_(number) {
-  auto kernel =
-      std::make_unique<FaultKernel>(program.kernel ? program.kernel() : make_fast_kernel());
-  faults_ = kernel.get();
-  loop_ = std::make_unique<EventLoop>(std::move(kernel), LoopOptions{.debug = false});
-  loop_->set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
-    tell("the exception handler", context.to_string());
-  });
-  loop_->set_log_sink([this](LogLevel level, std::string_view line) {
-    if (level >= LogLevel::warning) tell("the log", std::string(line));
-  });
+CallTrial::CallTrial(const CallProgram& program, const Trouble& trouble)
+    : program_(program), descriptors_before_(open_descriptors()), trouble_(trouble) {
+  const AllocationsExempt guard;
+  loop_ = std::make_unique<EventLoop>(make_kernel(), LoopOptions{.debug = false});
+  listen_to(*loop_);
+  if (!faults_) return;
   faults_->set_observer([this](std::string_view, int fd, const IoResult&) {
     const InjectedFault* const injected = fault();
     if (!injected || injected->number + 1 != faults_->calls() || injected->error != 0) return;
@@ -66,47 +90,93 @@ CallTrial::CallTrial(const CallProgram& program, std::uint64_t number, std::size
     if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0) return;
     if (type == SOCK_SEQPACKET) impossible_ = true;
   });
-  if (number != kNoCall) faults_->fail_call(number, variant);
+  if (trouble.number != Trouble::kNone) faults_->fail_call(trouble.number, trouble.variant);
+}
+
+std::unique_ptr<Kernel> CallTrial::make_kernel() {
+  auto kernel = program_.kernel ? program_.kernel() : make_fast_kernel();
+  if (trouble_.kind == Trouble::Kind::allocation) {
+    return std::make_unique<CountedRunKernel>(std::move(kernel));
+  }
+  auto faults = std::make_unique<FaultKernel>(std::move(kernel));
+  faults_ = faults.get();
+  return faults;
+}
+
+void CallTrial::listen_to(EventLoop& loop) {
+  const AllocationsExempt guard;
+  loop.set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
+    const AllocationsExempt inner_guard;
+    tell("the exception handler", context.to_string());
+  });
+  loop.set_log_sink([this](LogLevel level, std::string_view line) {
+    const AllocationsExempt inner_guard;
+    if (level >= LogLevel::warning) tell("the log", std::string(line));
+  });
+}
+
+bool CallTrial::run() {
+  try {
+    loop_->run_forever();
+    return true;
+  } catch (const std::exception& error) {
+    complain(std::string("out of the loop came: ") + error.what());
+    return false;
+  }
 }
 
 bool CallTrial::run_until(Function<bool()> condition) {
+  const AllocationsExempt guard;
   const auto limit = std::chrono::steady_clock::now() + kPatience;
   // Most of it is over in a few turns.
   for (int turn = 0; turn < 100 && !condition(); ++turn) {
     loop_->stop();
-    loop_->run_forever();
+    if (!run()) return false;
   }
   if (condition()) return true;
   bool met = false;
   Timer look(*loop_, [&] {
+    const AllocationsExempt inner_guard;
     met = condition();
     if (met || std::chrono::steady_clock::now() > limit) return loop_->stop();
     look.set(5ms);
   });
   look.set(5ms);
-  loop_->run_forever();
+  if (!run()) return false;
   if (!met) complain("it hangs");
   return met;
 }
 
 void CallTrial::tell(const std::string& who, const std::string& what) {
+  const AllocationsExempt guard;
+  const std::lock_guard lock(mutex_);
   told_.push_back(who + ": " + what);
 }
 
 void CallTrial::tell(const std::string& who, const std::exception_ptr& error) {
+  const AllocationsExempt guard;
   tell(who, text_of(error));
 }
 
+bool CallTrial::told() const {
+  const std::lock_guard lock(mutex_);
+  return !told_.empty();
+}
+
 void CallTrial::expect(bool right, const std::string& otherwise) {
+  const AllocationsExempt guard;
   if (!right && !told()) complain(otherwise + ", and nobody was told");
 }
 
 void CallTrial::complain(const std::string& what) {
+  const AllocationsExempt guard;
+  const std::lock_guard lock(mutex_);
   complaints_.push_back(what);
 }
 
 std::shared_ptr<RecordingProtocol> CallTrial::protocol() {
-  auto made = std::make_shared<RecordingProtocol>();
+  const AllocationsExempt guard;
+  auto made = std::make_shared<TrialProtocol>();
   made->on_lost = [this](std::error_code error) {
     if (error) tell("connection_lost", error.message());
   };
@@ -114,16 +184,17 @@ std::shared_ptr<RecordingProtocol> CallTrial::protocol() {
   return made;
 }
 
-std::shared_ptr<RecordingProtocol> CallTrial::connect(Socket socket) {
+std::shared_ptr<RecordingProtocol> CallTrial::connect(Socket socket, ProtocolWrap wrap) {
   auto made = protocol();
   const auto connecting = connect_accepted_socket(
-      loop(), [&made]() -> std::shared_ptr<Protocol> { return made; }, socket.release());
+      loop(), [made]() -> std::shared_ptr<Protocol> { return made; }, socket.release(),
+      std::move(wrap));
   return done(connecting) ? made : nullptr;
 }
 
 std::shared_ptr<RecordingProtocol> CallTrial::echo() {
   auto made = protocol();
-  made->on_data = [it = made.get()](BytesView data) { it->write(data); };
+  made->on_data = [it = made.get()](BytesView data) { counted([&] { it->write(data); }); };
   return made;
 }
 
@@ -134,21 +205,23 @@ void CallTrial::forget(const std::shared_ptr<RecordingProtocol>& protocol) {
 const InjectedFault* CallTrial::fault() const {
   if (!faults_) return fault_ ? &*fault_ : nullptr;
   const auto& all = faults_->injected();
-  const auto found = std::find_if(
-      all.begin(), all.end(), [this](const InjectedFault& each) { return each.number == number_; });
+  const auto found = std::find_if(all.begin(), all.end(), [this](const InjectedFault& each) {
+    return each.number == trouble_.number;
+  });
   return found == all.end() ? nullptr : &*found;
 }
 
 bool CallTrial::harmless() const {
+  if (trouble_.kind == Trouble::Kind::allocation) return !allocation_failed();
   const InjectedFault* const injected = fault();
   if (!injected) return true;
   if (injected->error == EAGAIN) return injected->call != "posix_spawn";
   return injected->error == 0 && !impossible_;
 }
 
-std::vector<std::string> CallTrial::end() {
+void CallTrial::play() {
   try {
-    program_.play(*this);
+    counted([&] { program_.play(*this); });
   } catch (const std::exception& error) {
     tell("the caller", error.what());
   }
@@ -157,16 +230,47 @@ std::vector<std::string> CallTrial::end() {
   }
   // What comes now is nobody's fault.
   for (const auto& each : protocols_) each->on_lost = nullptr;
+}
+
+void CallTrial::play_well() {
+  // What the first time was left half done.
+  for (const auto& each : protocols_) {
+    if (each->made() && !each->lost()) each->transport()->abort();
+  }
+  run_until([turns = 0]() mutable { return ++turns > 10; });
+  told_.clear();
+  program_.play(*this);
+  for (const std::string& each : told_) complain("when there was memory again told " + each);
+  for (const auto& each : protocols_) each->on_lost = nullptr;
+}
+
+std::vector<std::string> CallTrial::end() {
+  const AllocationsExempt guard;
+  if (trouble_.kind == Trouble::Kind::allocation) {
+    fail_allocation_of_any_thread(static_cast<std::size_t>(trouble_.number));
+  }
+  play();
+  if (!harmless() && trouble_.kind == Trouble::Kind::allocation && complaints_.empty()) {
+    play_well();
+  }
   {
     const auto closing = loop_->shutdown_default_executor(1h);
     run_until([&closing] { return closing.done(); });
   }
+  close_loop();
   check_nothing_left();
   return std::move(complaints_);
 }
 
+void CallTrial::close_loop() {
+  try {
+    counted([&] { loop_->close(); });
+  } catch (const std::exception& error) {
+    complain(std::string("out of close came: ") + error.what());
+  }
+}
+
 void CallTrial::check_nothing_left() {
-  loop_->close();
   for (const auto& each : protocols_) {
     for (const std::string& violation : each->violations()) complain(violation);
     if (each->made() && !each->lost()) complain("a connection was not lost");
@@ -186,9 +290,9 @@ void CallTrial::check_nothing_left() {
   protocols_.clear();
   nothing(loop_->stats().futures, "futures");
   check_no_child();
-  variants_ = faults_->variants();
+  if (faults_) variants_ = faults_->variants();
   if (const InjectedFault* const injected = fault()) fault_ = *injected;
-  loop_.reset();
+  counted([&] { loop_.reset(); });
   faults_ = nullptr;
   nothing(open_descriptors() - descriptors_before_, "descriptors");
 }
@@ -205,69 +309,6 @@ void CallTrial::check_no_child() {
     complain(pid > 0 ? "a zombie is left" : "a child is left");
     if (pid == 0) return;
   }
-}
-
-// -- all of them
-
-namespace {
-
-struct Outcome {
-  bool came = false;  // the call that was to fail
-  std::size_t variants = 0;
-  std::string complaints;
-};
-
-Outcome play(const CallProgram& program, std::uint64_t number, std::size_t variant) {
-  Outcome outcome;
-  CallTrial trial(program, number, variant);
-  for (const std::string& each : trial.end()) outcome.complaints += "\n  " + each;
-  outcome.variants = trial.variants();
-  if (const InjectedFault* const fault = trial.fault()) {
-    outcome.came = true;
-    if (!outcome.complaints.empty()) {
-      outcome.complaints = fault->to_string() + outcome.complaints;
-    }
-  }
-  return outcome;
-}
-
-void play_one(const CallProgram& program, const char* name) {
-  unsigned long number = 0;
-  unsigned long variant = 0;
-  ASSERT_EQ(std::sscanf(name, "%lu.%lu", &number, &variant), 2) << name;
-  const Outcome outcome = play(program, number, variant);
-  EXPECT_EQ(outcome.complaints, "");
-  if (!outcome.came) std::puts("there is no such call");
-}
-
-}  // namespace
-
-void each_call_fails(const CallProgram& program) {
-  // What is made once for the process is there then.
-  ASSERT_EQ(play(program, CallTrial::kNoCall, 0).complaints, "");
-  if (const char* const only = std::getenv("FERRY_CALL")) return play_one(program, only);
-  std::uint64_t number = 0;
-  std::uint64_t runs = 0;
-  for (; number < kMostCalls; ++number) {
-    std::size_t variants = 1;
-    bool came = false;
-    for (std::size_t variant = 0; variant < variants; ++variant) {
-      const Outcome outcome = play(program, number, variant);
-      ++runs;
-      came = came || outcome.came;
-      if (outcome.came && outcome.variants > variants) variants = outcome.variants;
-      EXPECT_EQ(outcome.complaints, "") << "FERRY_CALL=" << number << "." << variant;
-      // One of the ways for each call, another for the next, and the last, which is the harmless.
-      if (kSanitized && variants > 2 && variant + 1 < variants) {
-        variant = variant == 0 ? number % (variants - 1) : variants - 2;
-      }
-    }
-    if (!came) break;
-  }
-  EXPECT_LT(number, kMostCalls);
-  EXPECT_GT(number, 3u);
-  ::testing::Test::RecordProperty("calls", static_cast<int>(number));
-  ::testing::Test::RecordProperty("runs", static_cast<int>(runs));
 }
 
 }  // namespace ferry::test

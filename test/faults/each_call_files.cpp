@@ -1,4 +1,4 @@
-// Files and pipes, each system call of them failing once.
+// Files and pipes, each system call and each allocation failing once.
 #include "call_trial.h"
 #include "far_end.h"
 
@@ -101,21 +101,15 @@ void send_a_file_by_a_socket(CallTrial& trial) {
   expect_content(trial, far.received());
 }
 
-TEST(EachCall, AFileArrivesWholeOrSomebodyIsTold) {
-  each_call_fails({.play = send_a_file});
-}
+FERRY_EACH_FAILS(AFileArrivesWholeOrSomebodyIsTold, .play = send_a_file)
 
-TEST(EachCall, AFileThatIsReadArrivesWholeOrSomebodyIsTold) {
-  each_call_fails({.play = send_a_file, .kernel = without_sendfile});
-}
+FERRY_EACH_FAILS(AFileThatIsReadArrivesWholeOrSomebodyIsTold, .play = send_a_file,
+                 .kernel = without_sendfile)
 
-TEST(EachCall, AFileSentByASocketArrivesWholeOrSomebodyIsTold) {
-  each_call_fails({.play = send_a_file_by_a_socket});
-}
+FERRY_EACH_FAILS(AFileSentByASocketArrivesWholeOrSomebodyIsTold, .play = send_a_file_by_a_socket)
 
-TEST(EachCall, AFileReadForASocketArrivesWholeOrSomebodyIsTold) {
-  each_call_fails({.play = send_a_file_by_a_socket, .kernel = without_sendfile});
-}
+FERRY_EACH_FAILS(AFileReadForASocketArrivesWholeOrSomebodyIsTold, .play = send_a_file_by_a_socket,
+                 .kernel = without_sendfile)
 
 void talk_through_a_pipe(CallTrial& trial) {
   int ends[2];
@@ -143,9 +137,7 @@ void talk_through_a_pipe(CallTrial& trial) {
   expect_content(trial, reader->data());
 }
 
-TEST(EachCall, WhatGoesThroughAPipeArrivesOrSomebodyIsTold) {
-  each_call_fails({.play = talk_through_a_pipe});
-}
+FERRY_EACH_FAILS(WhatGoesThroughAPipeArrivesOrSomebodyIsTold, .play = talk_through_a_pipe)
 
 template <Splice splice>
 void relay_both_ways(CallTrial& trial) {
@@ -190,13 +182,9 @@ void relay_both_ways(CallTrial& trial) {
   if (result.a_to_b < answers.received().size()) trial.complain("it has counted too few");
 }
 
-TEST(EachCall, ARelayThatSplicesMovesAllOrSomebodyIsTold) {
-  each_call_fails({.play = relay_both_ways<Splice::always>});
-}
+FERRY_EACH_FAILS(ARelayThatSplicesMovesAllOrSomebodyIsTold, .play = relay_both_ways<Splice::always>)
 
-TEST(EachCall, ARelayThatCopiesMovesAllOrSomebodyIsTold) {
-  each_call_fails({.play = relay_both_ways<Splice::never>});
-}
+FERRY_EACH_FAILS(ARelayThatCopiesMovesAllOrSomebodyIsTold, .play = relay_both_ways<Splice::never>)
 
 }  // namespace
 }  // namespace ferry::test

@@ -1,4 +1,5 @@
-// Listening sockets from one server to the next, each system call of both sides failing once.
+// Listening sockets from one server to the next, each system call and each allocation of
+// both sides failing once.
 #include "call_trial.h"
 
 #include "socket_pair.h"
@@ -49,7 +50,14 @@ std::shared_ptr<Server> replace(CallTrial& trial, const std::string& path) {
   }
   ListenOptions options;
   options.sockets = take_listeners(taken.listeners, "web");
-  auto next = serve(trial, std::move(options));
+  const int socket = options.sockets.front();
+  std::shared_ptr<Server> next;
+  try {
+    next = serve(trial, std::move(options));
+  } catch (...) {
+    trial.below().close(socket);  // still ours
+    throw;
+  }
   if (!next) return nullptr;
   trial.done(taken.confirm());
   return next;
@@ -87,9 +95,7 @@ void hand_over(CallTrial& trial) {
   old->close();
 }
 
-TEST(EachCall, SocketsAreHandedOverOrSomebodyIsTold) {
-  each_call_fails({.play = hand_over});
-}
+FERRY_EACH_FAILS(SocketsAreHandedOverOrSomebodyIsTold, .play = hand_over)
 
 }  // namespace
 }  // namespace ferry::test

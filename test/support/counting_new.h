@@ -5,7 +5,7 @@
 #include <utility>
 
 // For a program that is linked with counting_new.cpp, which replaces the operators new and delete
-// for the whole program. Everything here concerns the calling thread.
+// for the whole program. Everything here concerns the calling thread, if nothing else is said.
 
 /// How often this thread has asked for memory by `new`, in whatever form.
 std::size_t allocations() noexcept;
@@ -15,11 +15,16 @@ std::ptrdiff_t live_allocations() noexcept;
 std::ptrdiff_t live_bytes() noexcept;
 std::ptrdiff_t peak_bytes() noexcept;
 void reset_peak_bytes() noexcept;
+/// Of all threads together, those that have ended included: what one gets another may free.
+std::ptrdiff_t live_allocations_of_all() noexcept;
 
 /// Makes an allocation fail: the n-th that counts from now on, 0 being the next; and those behind
 /// it until so many `times` one has failed. It throws std::bad_alloc, or gives a null pointer where
 /// that is asked for. Replaces what was ordered before.
 void fail_allocation(std::size_t n, std::size_t times = 1) noexcept;
+/// The same, once, of the allocations of all threads, counted together in the order they come;
+/// those of a child process (fork) never fail.
+void fail_allocation_of_any_thread(std::size_t n) noexcept;
 /// None fails any more. `allocation_failed` and its kin keep what they know.
 void fail_no_allocation() noexcept;
 /// Whether the allocation that was ordered to fail has come and failed.

@@ -26,6 +26,10 @@ struct Bench {
     return trial.simulated() ? Duration(std::chrono::minutes(10))
                              : Duration(std::chrono::seconds(5));
   }
+  /// That limit is over. What has no time at all is not even begun.
+  void timed_out(Duration limit, const char* state) {
+    if (limit > Duration::zero()) trial.reached(state);
+  }
   /// For tasks that are to survive: how many of the first are never cancelled.
   std::size_t spared = 0;
 

@@ -135,9 +135,9 @@ class Side final : public testing::RecordingProtocol {
   }
 
   void close_gracefully() {
-    if (!ending_ && writing_paused()) chaos_.trial.reached("close while writing is paused");
-    if (!ending_ && !transport()->is_reading())
-      chaos_.trial.reached("close while reading is paused");
+    const bool open = !ending_ && !transport()->is_closing();
+    if (open && writing_paused()) chaos_.trial.reached("close while writing is paused");
+    if (open && checker().reading_paused()) chaos_.trial.reached("close while reading is paused");
     closed_ = true;
     ending_ = true;
     close();

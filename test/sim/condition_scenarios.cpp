@@ -51,12 +51,17 @@ class Guarded {
 Coro<> wait_once(TokenBenchPtr bench) {
   bench->leave();
   std::exception_ptr failure;
+  Duration limit{};
   try {
-    if (bench->lot.permille(200)) {
-      co_await wait_for(bench->condition.wait(), bench->pause());
+    if (bench->lot.permille(300)) {
+      limit = bench->pause();
+      co_await wait_for(bench->condition.wait(), limit);
     } else {
       co_await bench->condition.wait();
     }
+  } catch (const TimeoutError&) {
+    failure = std::current_exception();
+    bench->timed_out(limit, "timeout in Condition");
   } catch (...) {
     failure = std::current_exception();
   }
@@ -76,7 +81,6 @@ Coro<> consume_tokens(TokenBenchPtr bench, bool stubborn) {
       if (bench->lot.permille(200)) co_await sleep(bench->pause());
     } catch (const TimeoutError&) {
       // wait_for has started none when its time is zero: the lock is held, and released, as ever.
-      bench->trial.reached("timeout in Condition");
     } catch (const CancelledError&) {
       if (!stubborn) throw;
       current_task()->uncancel();
@@ -161,15 +165,17 @@ Coro<> meet(BarrierBenchPtr bench) {
 
 Coro<> meet_often(BarrierBenchPtr bench, bool stubborn) {
   for (std::size_t rounds = bench->lot.between(1, 4); rounds > 0; --rounds) {
+    Duration limit{};
     try {
       co_await sleep(bench->pause());
-      if (bench->lot.permille(200)) {
-        co_await wait_for(meet(bench), bench->pause());
+      if (bench->lot.permille(400)) {
+        limit = bench->pause();
+        co_await wait_for(meet(bench), limit);
       } else {
         co_await meet(bench);
       }
     } catch (const TimeoutError&) {
-      bench->trial.reached("timeout in Barrier");
+      bench->timed_out(limit, "timeout in Barrier");
     } catch (const BrokenBarrierError&) {
       bench->trial.reached("a barrier broken while tasks wait");
       co_return;

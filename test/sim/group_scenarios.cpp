@@ -182,7 +182,7 @@ Coro<> limited_parent(GroupBenchPtr bench) {
   if (timed_out && !limit.expired()) bench->trial.complain("a limit that has not run out");
   if (bench->running > 0) bench->trial.complain("the group has ended before its children");
   if (told != bench->failed) bench->trial.complain("failures were not told of");
-  if (limit.expired()) {
+  if (limit.expired() && bench->began > 0) {
     bench->trial.reached(told > 0 ? "timeout of a group whose child fails" : "timeout of a group");
   }
   // The limit was no request from outside: nothing of it is left.

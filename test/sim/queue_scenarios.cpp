@@ -53,16 +53,18 @@ Coro<> produce(std::shared_ptr<QueueBench<Q>> bench, bool stubborn) {
   for (std::size_t rounds = bench->lot.between(1, 8); rounds > 0; --rounds) {
     // For the queue with priorities they are not in order.
     const int item = bench->next++ ^ 5;
+    Duration limit{};
     try {
       if (bench->lot.permille(300)) co_await sleep(bench->pause());
       if (bench->lot.permille(200)) {
-        co_await wait_for(bench->queue.put(item), bench->pause());
+        limit = bench->pause();
+        co_await wait_for(bench->queue.put(item), limit);
       } else {
         co_await bench->queue.put(item);
       }
       bench->put(item);
     } catch (const TimeoutError&) {
-      bench->trial.reached("timeout in Queue.put");
+      bench->timed_out(limit, "timeout in Queue.put");
     } catch (const QueueShutDown&) {
       if (!bench->shut) bench->trial.complain("it is not shut down");
       co_return;
@@ -88,10 +90,12 @@ class Dealt {
 template <class Q>
 Coro<> consume(std::shared_ptr<QueueBench<Q>> bench, bool stubborn) {
   while (true) {
+    Duration limit{};
     try {
       int item = 0;
       if (bench->lot.permille(200)) {
-        item = co_await wait_for(bench->queue.get(), bench->pause());
+        limit = bench->pause();
+        item = co_await wait_for(bench->queue.get(), limit);
       } else {
         item = co_await bench->queue.get();
       }
@@ -99,7 +103,7 @@ Coro<> consume(std::shared_ptr<QueueBench<Q>> bench, bool stubborn) {
       const Dealt<Q> dealt(*bench);
       if (bench->lot.permille(500)) co_await sleep(bench->pause());
     } catch (const TimeoutError&) {
-      bench->trial.reached("timeout in Queue.get");
+      bench->timed_out(limit, "timeout in Queue.get");
     } catch (const QueueShutDown&) {
       if (!bench->shut) bench->trial.complain("it is not shut down");
       co_return;

@@ -8,6 +8,7 @@
 #include <ferry/timer.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -62,7 +63,7 @@ class Sender {
     if (lot_.permille(400)) patience_.set(lot_.below(4) * 1ms);
     if (lot_.permille(100)) {
       closes_early_ = true;
-      trial_.reached("close during sendfile");
+      if (!sending_->done()) trial_.reached("close during sendfile");
       protocol_.close();
     }
   }
@@ -78,9 +79,7 @@ class Sender {
 
  private:
   void lose_patience() {
-    if (sending_->done()) return;
-    trial_.reached("sendfile is cancelled");
-    sending_->cancel();
+    if (sending_->cancel()) trial_.reached("sendfile is cancelled");
   }
 
   void ended(const Future<std::uint64_t>& done) {
@@ -207,7 +206,9 @@ void send_files(Trial& trial, Carrier carrier) {
   Seed lot = trial.lot();
   std::optional<testing::FaultGuard> guard;
   if (const std::uint64_t which = lot.below(8); which < 2) {
-    trial.reached("sendfile(2) is refused");
+    trial.set_observer([&trial](std::string_view call, int, const IoResult& result) {
+      if (call == "sendfile" && result.error == EINVAL) trial.reached("sendfile(2) is refused");
+    });
     guard.emplace(trial.faults().inject({.call = "sendfile", .error = EINVAL}));
   } else if (which == 2) {
     guard.emplace(trial.faults().inject(

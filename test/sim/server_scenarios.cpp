@@ -122,7 +122,6 @@ void ended_at_any_time(Stage& stage) {
     case 3:
     case 4:
     case 5: {
-      stage.watching().set_draining(true);
       const auto draining =
           server.drain(lot.permille(500) ? std::chrono::milliseconds(lot.below(10)) : 10s);
       if (trial.done(draining)) {
@@ -161,7 +160,7 @@ void restarted(Stage& stage) {
   trial.run_for(std::chrono::microseconds(lot.below(4000)));
   const std::shared_ptr<Server> old = stage.server();
   old->close();
-  stage.watching().set_draining(true);
+  stage.watching().set_draining(old);
   const auto draining = old->drain(10s);
   // Then nothing is left of it but TIME_WAIT.
   if (lot.permille(300)) trial.done(draining);
@@ -177,14 +176,14 @@ void restarted(Stage& stage) {
   if (!serving) return trial.complain("the port is not free");
   if (old->connections() > 0) trial.reached("the new server is there while the old one drains");
   stage.connect(3);
-  if (trial.simulated() && lot.permille(300)) {
+  if (trial.simulated() && lot.permille(500)) {
     // The new one cannot accept for a while.
     const auto guard = trial.faults().inject({.call = "accept", .error = EMFILE, .times = 2});
     trial.run_for(10ms);
     stage.wait();
   }
   trial.done(draining);
-  stage.watching().set_draining(false);
+  stage.watching().set_draining(nullptr);
   stage.finish();
 }
 

@@ -193,7 +193,6 @@ Coro<> ask_or_provoke(ThrowingPtr throwing) {
   const std::string answer = co_await wait_for(stream.reader.read(), scene->patience());
   if (provoke) {
     if (!answer.empty() && answer != "wait") scene->trial.complain("an answer to boom");
-    scene->trial.reached("a stream handler throws");
   } else if (answer != line) {
     throw IncompleteReadError(answer, line.size());
   }
@@ -208,6 +207,7 @@ Coro<> ask_all(ScenePtr scene) {
           if (context.exception) std::rethrow_exception(context.exception);
         } catch (const Oops&) {
           ++throwing->reported;
+          throwing->scene->trial.reached("a stream handler throws");
           return;
         } catch (...) {
         }

@@ -66,14 +66,16 @@ Coro<bool> get_in(std::shared_ptr<LockBench<Lockable>> bench) {
   switch (bench->lot.below(4)) {
     case 0:
       co_return lockable.try_acquire();
-    case 1:
+    case 1: {
+      const Duration limit = bench->pause();
       try {
-        co_await wait_for(lockable.acquire(), bench->pause());
+        co_await wait_for(lockable.acquire(), limit);
       } catch (const TimeoutError&) {
-        bench->trial.reached("timeout in acquire");
+        bench->timed_out(limit, "timeout in acquire");
         co_return false;
       }
       co_return true;
+    }
     default:
       co_await lockable.acquire();
       co_return true;
@@ -155,19 +157,21 @@ struct EventBench final : Bench {
 
 Coro<> wait_for_event(std::shared_ptr<EventBench> bench, bool stubborn) {
   for (std::size_t rounds = bench->lot.between(1, 4); rounds > 0; --rounds) {
+    Duration limit{};
     try {
       co_await sleep(bench->pause());
       const bool was_set = bench->event.is_set();
       const std::uint64_t sets = bench->sets;
       if (bench->lot.permille(300)) {
-        co_await wait_for(bench->event.wait(), bench->pause());
+        limit = bench->pause();
+        co_await wait_for(bench->event.wait(), limit);
       } else {
         co_await bench->event.wait();
       }
       ++bench->steps;
       if (!was_set && bench->sets == sets) bench->trial.complain("woken without a set");
     } catch (const TimeoutError&) {
-      bench->trial.reached("timeout in Event");
+      bench->timed_out(limit, "timeout in Event");
     } catch (const CancelledError&) {
       if (!stubborn) throw;
       current_task()->uncancel();

@@ -44,10 +44,7 @@ class Upgrading final : public Protocol, public std::enable_shared_from_this<Upg
     eager_ = lot_.permille(500);
     transport_->write(BytesView("hello\n"));
     transport_->write(BytesView(eager_ ? "starttls now\n" : "starttls please\n"));
-    if (eager_) {
-      trial_.reached("TLS begins before the answer");
-      begin_tls({});
-    }
+    if (eager_) begin_tls({});
   }
   void data_received(BytesView data) override {
     const auto scope = checker.data(data.size());
@@ -97,6 +94,7 @@ class Upgrading final : public Protocol, public std::enable_shared_from_this<Upg
           if (done.cancelled() || done.exception()) return;
           self->transport_ = done.result();
           self->tls_ = true;
+          if (self->eager_) self->trial_.reached("TLS begins before the answer");
           if (self->client_) self->send();
         });
   }

@@ -55,7 +55,7 @@ constexpr Sight kSights[] = {
     {Event::short_send, kEof, "short send after EOF"},
     {Event::no_buffers, 0, "no memory in send"},
     {Event::accept_no_descriptors, 0, "EMFILE in accept"},
-    {Event::accept_no_descriptors, kDraining, "EMFILE while draining"},
+    {Event::accept_no_descriptors, kDraining, "EMFILE in accept while an old server drains"},
     {Event::accept_aborted, 0, "ECONNABORTED in accept"},
     {Event::accept_no_memory, 0, "no memory in accept"},
     {Event::connect_refused, 0, "connect refused"},
@@ -121,6 +121,12 @@ void Watching::add(ConnectionRecord& record) {
   known_.push_back({&record});
 }
 
+std::size_t Watching::connecting() const noexcept {
+  return static_cast<std::size_t>(
+      std::count_if(descriptors_.begin(), descriptors_.end(),
+                    [](const auto& each) { return each.second == Phase::connecting; }));
+}
+
 Watching::Known* Watching::known(const ConnectionRecord& record) {
   const auto place = std::find_if(known_.begin(), known_.end(),
                                   [&record](const Known& each) { return each.record == &record; });
@@ -149,7 +155,7 @@ unsigned Watching::situation(const Known& known) const {
 }
 
 void Watching::happened(Event event, unsigned situation) {
-  if (draining_) situation |= kDraining;
+  if (draining_ && draining_->connections() > 0) situation |= kDraining;
   for (const Sight& sight : kSights) {
     if (sight.event == event && (situation & sight.situation) == sight.situation) {
       trial_.reached(sight.name);
@@ -200,15 +206,20 @@ void Watching::on_call(std::string_view call, int fd, const IoResult& result) {
     descriptors_.erase(fd);
   } else if (call == "socket") {
     if (result.ok()) {
-      descriptors_[result.fd()] = Phase::connecting;
+      descriptors_[result.fd()] = Phase::fresh;
     } else {
       happened(Event::socket_failed, 0);
     }
   } else if (call == "connect") {
     if (result.ok() || result.error == EINPROGRESS) {
-      descriptors_[fd] = Phase::connected;
+      descriptors_[fd] = result.ok() ? Phase::connected : Phase::connecting;
     } else {
       happened(result.error == ECONNREFUSED ? Event::connect_refused : Event::connect_failed, 0);
+    }
+  } else if (call == "getsockopt") {
+    // A connect asks for its outcome, and closes what failed.
+    if (const auto place = descriptors_.find(fd); place != descriptors_.end()) {
+      place->second = Phase::connected;
     }
   } else if (call == "accept") {
     if (result.ok()) {

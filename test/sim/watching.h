@@ -1,11 +1,14 @@
 #pragma once
 
+#include <ferry/server.h>
 #include <ferry/testing/recording_protocol.h>
 #include <ferry/testing/trial.h>
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace ferry::test {
@@ -56,8 +59,12 @@ class Watching {
   void add(testing::ConnectionRecord& record);
   /// Before the program's call; in the callback.
   void tell(testing::ConnectionRecord& record, Event event);
-  /// From now on a server waits for its connections to end, or does so no more.
-  void set_draining(bool draining) noexcept { draining_ = draining; }
+  /// From now on that server, which is closed, waits for its connections to end.
+  void set_draining(std::shared_ptr<const Server> server) noexcept {
+    draining_ = std::move(server);
+  }
+  /// How many connects are under way.
+  std::size_t connecting() const noexcept;
 
   /// All names it knows.
   static std::vector<const char*> names();
@@ -68,7 +75,7 @@ class Watching {
     bool eof_sent = false;
     bool aborted = false;
   };
-  enum class Phase : std::uint8_t { connecting, connected };
+  enum class Phase : std::uint8_t { fresh, connecting, connected };
 
   void on_call(std::string_view call, int fd, const IoResult& result);
   void on_stream_call(int fd, Event event);
@@ -79,7 +86,7 @@ class Watching {
 
   testing::Trial& trial_;
   bool encrypted_;
-  bool draining_ = false;
+  std::shared_ptr<const Server> draining_;
   std::size_t injected_ = 0;  // of the faults so many have been looked at
   std::vector<Known> known_;
   std::map<int, Phase> descriptors_;

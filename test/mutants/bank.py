@@ -136,6 +136,13 @@ plant(
     "  draining_.wake_all();\n  ending_.wake_all();\n",
     "  ending_.wake_all();\n")
 
+plant(
+    "hard_limit_not_kept",
+    "a limit that nobody keeps: a writer that minds no pause takes all the memory there is",
+    "lib/net/stream_write.cpp",
+    "  if (flow_.overflows(get_write_buffer_size())) {\n",
+    "  if (flow_.overflows(get_write_buffer_size() / 1000)) {\n")
+
 # ---- reading
 
 plant(
@@ -226,6 +233,13 @@ plant(
     "lib/net/stream_transport.cpp",
     "  loop().kernel().close(std::exchange(fd_, -1));\n  leave_loop();\n",
     "  if (failed() || aborted_) loop().kernel().close(fd_);\n  fd_ = -1;\n  leave_loop();\n")
+
+plant(
+    "exception_is_a_clean_end",
+    "a callback threw, and connection_lost was told of an orderly end: nobody knows why it ended",
+    "lib/net/stream_read.cpp",
+    "    if (!returned) fail(make_error_code(errc::protocol_failed), \"data_received\");\n",
+    "    if (!returned) abort();\n")
 
 # ---- servers and connecting
 
@@ -332,6 +346,29 @@ plant(
     "  state_ = State::open;\n  deadline_->cancel();\n",
     "  state_ = State::open;\n")
 
+plant(
+    "tls_handshake_without_limit",
+    "Node (joyent/node #4355), Pingora (#543): who connected and said nothing kept his socket for "
+    "ever",
+    "lib/tls/tls_connection.cpp",
+    "  deadline_->set(handshake_timeout_);\n",
+    "")
+
+plant(
+    "too_many_handshakes_let_in",
+    "libcoap (#283), libtorrent (#8676): handshakes that were begun and went no further were not "
+    "bounded",
+    "lib/tls/tls_connection.cpp",
+    "  if (++handshakes_->running <= max_handshakes_ || max_handshakes_ == 0) return true;\n",
+    "  if (++handshakes_->running > 0) return true;\n")
+
+plant(
+    "handshakes_never_counted_down",
+    "a count that goes up only: a while after its start the server lets nobody in any more",
+    "lib/tls/tls_connection.cpp",
+    "  if (counted_) --handshakes_->running;\n",
+    "")
+
 # ---- relays and datagrams
 
 plant(
@@ -355,6 +392,34 @@ plant(
     "sozu (#1323): EAGAIN of a full pipe, and what the socket still had was never read",
     "lib/net/stream_write.cpp",
     "  if (rare_ && rare_->splice && nothing_queued()) source_may_go_on();\n",
+    "")
+
+plant(
+    "relay_without_idle_limit",
+    "Envoy's TcpProxy (#8679): two sides that said nothing any more were joined for ever",
+    "lib/net/relay.cpp",
+    "    rearm(idle_, options_.idle);\n",
+    "")
+
+plant(
+    "relay_idle_limit_in_spite_of_traffic",
+    "an idle limit that is set once and not set again when bytes pass: a limit of the whole",
+    "lib/net/relay.cpp",
+    "    rearm(idle_, options_.idle);\n",
+    "    if (!idle_.active()) rearm(idle_, options_.idle);\n")
+
+plant(
+    "relay_without_half_close_linger",
+    "Istio (#43297), tuic (#139): one side had ended, the other never did, and both sockets stayed",
+    "lib/net/relay.cpp",
+    "    if (a_.ended != b_.ended && !closing_) rearm(linger_, options_.half_close_linger);\n",
+    "")
+
+plant(
+    "relay_without_drain_limit",
+    "Envoy (#38148): a side had ended while bytes for the other still waited, and was not let go",
+    "lib/net/relay.cpp",
+    "    rearm(drain_, options_.drain);\n",
     "")
 
 plant(

@@ -143,6 +143,17 @@ Future<Connection<>> connect(Trial& trial, Carrier carrier, const Server& server
   return create_unix_connection(trial.loop(), std::move(factory), std::move(local));
 }
 
+std::error_code error_of(const Future<Connection<>>& connecting) {
+  if (connecting.cancelled() || !connecting.exception()) return {};
+  try {
+    std::rethrow_exception(connecting.exception());
+  } catch (const std::system_error& error) {
+    return error.code();
+  } catch (...) {
+    return make_error_code(std::errc::invalid_argument);
+  }
+}
+
 void shut_down(Trial& trial, const std::shared_ptr<Server>& server) {
   server->close();
   const Future<std::size_t> draining = server->drain(10s);

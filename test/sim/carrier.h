@@ -40,6 +40,8 @@ std::shared_ptr<Server> serve(testing::Trial& trial, Carrier carrier, ProtocolFa
 /// Connects to it.
 Future<Connection<>> connect(testing::Trial& trial, Carrier carrier, const Server& server,
                              ProtocolFactory factory, ConnectOptions options = {});
+/// The error with which that failed; empty if it did not.
+std::error_code error_of(const Future<Connection<>>& connecting);
 /// Closes it, and waits until all its connections are gone; those that are still there after ten
 /// seconds are aborted.
 void shut_down(testing::Trial& trial, const std::shared_ptr<Server>& server);

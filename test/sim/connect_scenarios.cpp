@@ -30,18 +30,6 @@ ProtocolFactory client_factory(Stage& stage) {
   return [&stage] { return stage.new_client(); };
 }
 
-/// The error a future failed with; empty if it did not.
-std::error_code error_of(const Future<Connection<>>& future) {
-  if (future.cancelled() || !future.exception()) return {};
-  try {
-    std::rethrow_exception(future.exception());
-  } catch (const std::system_error& error) {
-    return error.code();
-  } catch (...) {
-    return make_error_code(std::errc::invalid_argument);
-  }
-}
-
 /// Where nobody listens: each attempt is refused, and none of its descriptors stays.
 void refused(Stage& stage) {
   Trial& trial = stage.trial();
@@ -70,7 +58,6 @@ void refused(Stage& stage) {
 void unanswered(Stage& stage) {
   Seed& lot = stage.lot();
   Trial& trial = stage.trial();
-  if (!trial.simulated()) return;
   trial.disturb();
   short_talk(stage);
   if (!stage.serve()) return;
@@ -90,7 +77,7 @@ void unanswered(Stage& stage) {
     const std::error_code error = error_of(one);
     if (error == make_error_code(errc::timed_out)) {
       trial.reached("the limit of connecting is over");
-      if (stage.loop().time() < begin + limit) trial.complain("a limit came early");
+      stage.check_limit("the limit of connecting", limit, begin, begin, stage.loop().time());
     } else if (trial.unharmed()) {
       trial.complain("nobody answers, and it says: " + error.message());
     }
@@ -102,7 +89,6 @@ void unanswered(Stage& stage) {
 void several_addresses(Stage& stage) {
   Seed& lot = stage.lot();
   Trial& trial = stage.trial();
-  if (!trial.simulated()) return;
   short_talk(stage);
   if (!stage.serve()) return;
   const std::uint16_t port = stage.server()->port();
@@ -114,6 +100,9 @@ void several_addresses(Stage& stage) {
   };
   for (const char* other : {"::1", "192.0.2.1", "2001:db8::1", "127.0.0.9"}) {
     if (lot.permille(500)) add(other);
+  }
+  if (lot.permille(500)) {
+    all = {*Address::ip("192.0.2.1", 0), *Address::ip("2001:db8::1", 0), here};
   }
   trial.sim().add_host("some.name", all, std::chrono::milliseconds(lot.below(50)));
   ConnectOptions options;
@@ -128,8 +117,19 @@ void several_addresses(Stage& stage) {
     connecting.push_back(create_connection(stage.loop(), client_factory(stage), options));
   }
   if (lot.permille(700)) {
-    trial.run_for(std::chrono::milliseconds(lot.below(60)));
-    if (connecting.front().cancel()) trial.reached("happy eyeballs are cancelled");
+    if (lot.permille(500)) {
+      trial.run_for(std::chrono::milliseconds(lot.below(60)));
+    } else {
+      trial.run_until(
+          [&] { return stage.watching().connecting() > 2 || connecting.front().done(); });
+    }
+    const std::size_t attempts = stage.watching().connecting();
+    if (connecting.front().cancel() && !stage.clients().empty()) {
+      trial.disturb();  // it may have been made just now, and is aborted
+    }
+    if (stage.watching().connecting() + 2 <= attempts) {
+      trial.reached("happy eyeballs are cancelled");
+    }
   }
   for (const auto& each : connecting) {
     if (trial.done(each) && all.size() > 1 && !(all.front() == here)) {

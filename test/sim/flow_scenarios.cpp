@@ -83,9 +83,14 @@ void hard_limit(Stage& stage) {
   stage.client_plan.when_received = Ending::close;
   if (!stage.serve()) return;
   stage.connect(2);
-  Ticker ticker(stage, 2ms, 40, [&stage, rude] {
+  Ticker ticker(stage, 2ms, 40, [&stage, &trial, rude, limit] {
     if (!rude) return;
-    for (const auto& each : stage.servers()) each->do_write(4000);
+    for (const auto& each : stage.servers()) {
+      each->do_write(4000);
+      if (!each->made() || each->lost() || each->transport()->is_closing()) continue;
+      const std::size_t size = each->transport()->get_write_buffer_size();
+      if (size > limit) trial.complain("the queue is beyond its hard limit");
+    }
   });
   stage.wait();
   for (const auto& each : stage.servers()) {
@@ -306,10 +311,11 @@ void silence(Stage& stage) {
       if (callback == std::string_view("connection_lost") &&
           peer.error() == make_error_code(errc::timed_out)) {
         trial.reached("an idle limit is over");
-        // A real clock goes on between the layer below and this callback.
-        if (trial.simulated() && stage.loop().time() < heard[place].second + limit) {
-          trial.complain("an idle limit came early");
-        }
+        // A real clock goes on between the layer below and this callback. What was written may
+        // have gone out later.
+        stage.check_limit("an idle limit", limit, heard[place].second,
+                          std::max(heard[place].second, peer.wrote_at()) + limit,
+                          stage.loop().time());
       }
     };
   };
@@ -389,8 +395,9 @@ void unread_input(Stage& stage) {
     if (servers.size() == 3 && std::all_of(servers.begin(), servers.end(), closed)) break;
     for (const auto& each : servers) {
       if (!each->number() || each->lost() || each->closed()) continue;
-      if (each->received() < stage.client_plan.total) {
-        stage.trial().reached("close with unread input");
+      Trial& trial = stage.trial();
+      if (trial.simulated() && trial.sim().unread(each->transport()->native_handle()) > 0) {
+        trial.reached("close with unread input");
       }
       each->do_write(lot.between(1, 40'000));
       each->do_close();

@@ -30,6 +30,7 @@ Peer::Peer(Stage& stage, std::optional<std::uint8_t> number)
   on_lost = [this](std::error_code error) {
     write_timer_.cancel();
     rest_timer_.cancel();
+    lost_at_ = stage_->loop().time();
     stage_->watching().tell(*this, error ? Event::lost_with_error : Event::lost);
     if (in_callback) in_callback("connection_lost");
   };
@@ -75,6 +76,7 @@ bool Peer::over() const {
 // -- receiving
 
 void Peer::take(BytesView data) {
+  heard_at_ = stage_->loop().time();
   stage_->watching().tell(*this, Event::data);
   if (on_raw) data = on_raw(data);
   if (in_callback) in_callback("data_received");
@@ -102,6 +104,7 @@ void Peer::take(BytesView data) {
 }
 
 void Peer::ended() {
+  heard_at_ = stage_->loop().time();
   stage_->watching().tell(*this, Event::eof);
   if (in_callback) in_callback("eof_received");
   // Nobody will ask for more.
@@ -134,6 +137,7 @@ void Peer::tick() {
 }
 
 void Peer::write_chunk(std::size_t size) {
+  wrote_at_ = stage_->loop().time();
   stage_->watching().tell(*this, Event::write);
   const BytesView bytes = next_bytes(out_, size);
   if (plan_.lines) {
@@ -187,6 +191,7 @@ void Peer::do_write_eof() {
   if (over() || !transport()->can_write_eof()) return;
   stage_->watching().tell(*this, Event::write_eof);
   sent_all_ = eof_sent_ = true;
+  wrote_at_ = stage_->loop().time();
   plan_.total = std::min<std::size_t>(plan_.total, static_cast<std::size_t>(sent()));
   write_eof();
 }

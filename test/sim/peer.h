@@ -52,6 +52,10 @@ class Peer final : public testing::RecordingProtocol {
   /// Bytes of its stream written, and of the other one received.
   std::uint64_t sent() const noexcept { return out_.position(); }
   std::uint64_t received() const noexcept { return in_.position(); }
+  /// When it wrote last, or ended its writing; heard last of the other end; and was lost.
+  TimePoint wrote_at() const noexcept { return wrote_at_; }
+  TimePoint heard_at() const noexcept { return heard_at_; }
+  TimePoint lost_at() const noexcept { return lost_at_; }
   /// It has ended the connection itself, or its writing, as the program it is part of wanted.
   bool closed() const noexcept { return closed_; }
   bool aborted() const noexcept { return aborted_; }
@@ -100,6 +104,9 @@ class Peer final : public testing::RecordingProtocol {
   Timer write_timer_;
   Timer rest_timer_;
   std::uint64_t rested_at_ = 0;
+  TimePoint wrote_at_{};
+  TimePoint heard_at_{};
+  TimePoint lost_at_{};
   bool sent_all_ = false;
   bool eof_sent_ = false;
   bool got_all_ = false;

@@ -4,8 +4,10 @@
 #include <ferry/error.h>
 #include <ferry/relay.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 namespace ferry::test {
@@ -51,6 +53,10 @@ class Proxy {
     stage_.wait(limit);
   }
   const std::vector<Future<RelayResult>>& relays() const { return relays_; }
+  /// When the relay of that number ended.
+  TimePoint ended_at(std::size_t number) const { return ended_[number]; }
+  /// What the proxy holds for its clients.
+  const std::vector<std::shared_ptr<Transport>>& outside() const { return outside_; }
   /// How many of them had something to report.
   std::size_t failed() const { return failed_; }
   const RelayTraffic& traffic() const { return traffic_; }
@@ -118,7 +124,13 @@ class Proxy {
       RelayOptions counted = options_;
       counted.traffic = &traffic_;
       try {
+        outside_.push_back(outside);
+        ended_.emplace_back();
         relays_.push_back(relay(outside, done.result().transport, counted));
+        relays_.back().add_done_callback(
+            [this, alive, number = relays_.size() - 1](const Future<RelayResult>&) {
+              if (*alive) ended_[number] = stage_.loop().time();
+            });
       } catch (const std::bad_alloc&) {
         ++failed_;
         outside->abort();
@@ -157,9 +169,6 @@ class Proxy {
       if (!result.error) continue;
       ++failed_;
       trial.report("relay: " + result.error.message());
-      if (result.error.code == make_error_code(errc::timed_out)) {
-        trial.reached("a limit of a relay is over");
-      }
     }
     std::uint64_t sent = 0;
     std::uint64_t received = 0;
@@ -184,6 +193,8 @@ class Proxy {
   std::shared_ptr<Server> server_;
   std::vector<Future<Connection<>>> connecting_;
   std::vector<Future<RelayResult>> relays_;
+  std::vector<TimePoint> ended_;  // of each
+  std::vector<std::shared_ptr<Transport>> outside_;
   RelayTraffic traffic_;
   std::size_t open_ = 0;
   std::size_t failed_ = 0;
@@ -279,43 +290,136 @@ void much(Stage& stage) {
   trial.set_observer(nullptr);
 }
 
-/// Sides that fall silent, half-close and say no more, or take nothing: its limits end them.
-template <Carrier front>
-void limits(Stage& stage) {
-  Seed& lot = stage.lot();
-  Trial& trial = stage.trial();
-  trial.disturb();
-  RelayOptions options = drawn(stage);
-  const Duration limit = std::chrono::milliseconds(lot.between(100, 3000));
-  stage.client_plan.total = stage.server_plan.total = 300;
-  switch (lot.below(3)) {
-    case 0:
-      options.idle = limit;
-      trial.reached("a relay's sides are silent");
-      break;
-    case 1:
-      options.half_close_linger = limit;
-      stage.client_plan.when_sent = Ending::eof;
-      stage.client_plan.keep_open = stage.server_plan.keep_open = true;
-      stage.server_plan.total = 1000;
-      stage.server_plan.gap = 1h;  // a word, and no more
-      trial.reached("a relay's side is silent after the other's end");
-      break;
-    default:
-      options.drain = limit;
-      options.half_close_linger = limit;
-      stage.server_plan.total = 120'000;
-      stage.server_plan.chunk = 120'000;
-      stage.server_plan.high = 200'000;
-      stage.server_plan.when_sent = Ending::close;
-      stage.client_plan.rest = 1h;
-      stage.client_plan.rest_after = 1;
-      trial.reached("a relay's side takes nothing after the other's end");
+/// A limit of relays, and from when to when it may have begun, of whichever of them.
+struct Limit {
+  Duration limit;
+  const char* operation;  ///< What the relay says then,
+  const char* state;      ///< and which state that is.
+  TimePoint first = TimePoint::max();
+  TimePoint last{};
+
+  /// It begins when anything passes: after it was said, and before it is heard.
+  void begins_with_last_words(const Stage& stage) {
+    for (const auto& client : stage.clients()) {
+      const Peer* const server = stage.partner(*client);
+      if (!server) continue;
+      TimePoint said{};
+      if (server->received() == client->sent()) said = client->wrote_at();
+      if (client->received() == server->sent()) said = std::max(said, server->wrote_at());
+      first = std::min(first, said);
+      last = std::max({last, said, client->heard_at(), server->heard_at()});
+    }
+    // A queue that became shorter meanwhile lets it begin anew when it is over.
+    last += limit;
   }
+};
+
+/// Each of the relays was ended by that, in its time.
+void check_limit(Stage& stage, const Proxy& proxy, const Limit& limit) {
+  Trial& trial = stage.trial();
+  const std::string operation = limit.operation;
+  for (std::size_t i = 0; i < proxy.relays().size(); ++i) {
+    const auto& relay = proxy.relays()[i];
+    const bool told = relay.done() && !relay.cancelled() && !relay.exception();
+    const Error error = told ? relay.result().error : Error();
+    const bool over =
+        error.code == make_error_code(errc::timed_out) && operation == error.operation;
+    if (over) trial.reached(limit.state);
+    if (!stage.exact()) continue;
+    if (!over) trial.complain(operation + " did not end it; it says '" + error.message() + "'");
+    if (over) {
+      stage.check_limit(operation, limit.limit, limit.first, limit.last, proxy.ended_at(i));
+    }
+  }
+  if (stage.exact() && proxy.relays().size() < 2) trial.complain("a relay did not come about");
+}
+
+/// Both sides fall silent, after a while.
+template <Carrier front>
+void idle(Stage& stage) {
+  Seed& lot = stage.lot();
+  stage.trial().disturb();
+  RelayOptions options = drawn(stage);
+  options.idle = std::chrono::milliseconds(lot.between(100, 3000));
+  stage.client_plan.total = lot.between(1, 6);
+  stage.client_plan.chunk = 1;
+  stage.client_plan.gap = options.idle / 2;
+  stage.server_plan.total = 300;
   Proxy proxy(stage, front, options);
   if (!proxy.start()) return;
   proxy.connect(2);
   proxy.wait(1min);
+  Limit limit{options.idle, "relay (idle)", "the idle limit of a relay is over"};
+  limit.begins_with_last_words(stage);
+  check_limit(stage, proxy, limit);
+  proxy.finish();
+}
+
+/// One side ends, and the other one says a word, and no more.
+template <Carrier front>
+void silent_after_end(Stage& stage) {
+  Seed& lot = stage.lot();
+  stage.trial().disturb();
+  RelayOptions options = drawn(stage);
+  options.half_close_linger = std::chrono::milliseconds(lot.between(100, 3000));
+  stage.client_plan.total = 300;
+  stage.client_plan.when_sent = Ending::eof;
+  stage.client_plan.keep_open = stage.server_plan.keep_open = true;
+  stage.server_plan.total = 1000;
+  stage.server_plan.gap = 1h;
+  Proxy proxy(stage, front, options);
+  if (!proxy.start()) return;
+  proxy.connect(2);
+  proxy.wait(1min);
+  Limit limit{options.half_close_linger, "relay (half-closed)",
+              "the limit of a half-closed relay is over"};
+  limit.begins_with_last_words(stage);
+  check_limit(stage, proxy, limit);
+  proxy.finish();
+}
+
+/// Both sides have ended, and one of them does not take what is there for it.
+template <Carrier front>
+void taken_by_nobody(Stage& stage) {
+  Seed& lot = stage.lot();
+  Trial& trial = stage.trial();
+  trial.disturb();
+  RelayOptions options = drawn(stage);
+  options.half_close_linger = Duration::zero();
+  options.drain = std::chrono::milliseconds(lot.between(100, 3000));
+  stage.client_plan.total = 300;
+  stage.client_plan.when_sent = Ending::eof;
+  stage.client_plan.keep_open = stage.server_plan.keep_open = true;
+  // Slowly, or the server's end might be stuck behind what the relay does not read any more.
+  stage.server_plan.total = 1'000'000;
+  stage.server_plan.chunk = 1000;
+  stage.server_plan.gap = 10ms;
+  stage.prepare = [](Peer& peer, bool client) {
+    if (!client) return;
+    peer.in_callback = [&peer](const char* callback) {
+      if (callback == std::string_view("connection_made")) peer.do_pause();
+    };
+  };
+  Proxy proxy(stage, front, options);
+  if (!proxy.start()) return;
+  proxy.connect(2);
+  bool late = false;
+  Timer timer(stage.loop(), [&late] { late = true; });
+  timer.set(1min);
+  trial.run_until([&] {
+    // More than a few sends that fell short.
+    const auto full = [](const auto& each) { return each->get_write_buffer_size() > 5000; };
+    const auto& all = proxy.outside();
+    return late || (all.size() == 2 && std::all_of(all.begin(), all.end(), full));
+  });
+  for (const auto& each : stage.servers()) {
+    if (each->made() && !each->lost()) each->do_close();
+  }
+  const TimePoint closed = stage.loop().time();
+  proxy.wait(1min);
+  check_limit(
+      stage, proxy,
+      {options.drain, "relay (drain)", "the limit of a relay's drain is over", closed, closed});
   proxy.finish();
 }
 
@@ -364,7 +468,9 @@ void add_relay_scenarios(std::vector<testing::Scenario>& all) {
   add_staged(all, "relay-slow-side-from-tls-to", tcp, slow_side<Carrier::tls>);
   add_staged(all, "relay-much-from-tcp-to", tcp, much<Carrier::tcp>, {.least_piece = 16 * 1024});
   all.back().options.sim.pipe_capacity = 2 << 20;
-  add_staged(all, "relay-limits-from-tcp-to", kPlain, limits<Carrier::tcp>);
+  add_staged(all, "relay-idle-from-tcp-to", kPlain, idle<Carrier::tcp>);
+  add_staged(all, "relay-silent-after-end-from-tcp-to", kPlain, silent_after_end<Carrier::tcp>);
+  add_staged(all, "relay-taken-by-nobody-from-tcp-to", kPlain, taken_by_nobody<Carrier::tcp>);
   add_staged(all, "relay-torn-from-tcp-to", kPlain, torn<Carrier::tcp>);
 }
 

@@ -138,6 +138,15 @@ void Stage::abort_all() {
   }
 }
 
+void Stage::check_limit(const std::string& what, Duration limit, TimePoint first, TimePoint last,
+                        TimePoint end) {
+  // Links, slow turns and stalls take some time, and are no harm.
+  constexpr Duration kSlack = 10s;
+  if (!trial_.simulated()) return;
+  if (end < first + limit) trial_.complain(what + " came early");
+  if (end > last + limit + kSlack && exact()) trial_.complain(what + " came too late");
+}
+
 void Stage::probe() {
   probing_ = quiet_ = true;
   trial_.heal();

@@ -66,6 +66,13 @@ class Stage {
   void wait(Duration limit = std::chrono::minutes(5));
   /// Aborts what is open.
   void abort_all();
+  /// Harm so far, or a clock that is not the simulation's, leaves open when something comes.
+  bool exact() const noexcept { return trial_.simulated() && trial_.unharmed(); }
+  /// That limit, which began at some time from `first` to `last`, has ended something: not earlier
+  /// than it should, and where nothing harmful happened not much later. What `wait` would end
+  /// without a word would be much later.
+  void check_limit(const std::string& what, Duration limit, TimePoint first, TimePoint last,
+                   TimePoint end);
   /// All disturbances end, and a new connection must work. Then everything is taken down and
   /// compared.
   void finish();

@@ -57,67 +57,102 @@ void handshake_given_up(Stage& stage) {
   short_talk(stage);
   if (!stage.serve()) return;
   std::vector<Future<Connection<>>> connecting;
-  for (int i = 0; i < 3; ++i) connecting.push_back(stage.connect_one());
-  trial.run_for(std::chrono::microseconds(lot.below(lot.permille(500) ? 200 : 20'000)));
-  for (const auto& each : connecting) {
-    if (lot.permille(500) && each.cancel()) trial.reached("connecting is cancelled in handshake");
+  std::vector<const Peer*> peers(3);  // made when there is a connection for them
+  for (const Peer*& each : peers) {
+    const auto make = [&stage, &each] {
+      const auto peer = stage.new_client();
+      each = peer.get();
+      return peer;
+    };
+    connecting.push_back(test::connect(trial, stage.carrier(), *stage.server(), make));
+  }
+  if (lot.permille(500)) {
+    trial.run_until([&] { return peers.front() || connecting.front().done(); });
+  } else {
+    trial.run_for(std::chrono::microseconds(lot.below(lot.permille(500) ? 200 : 20'000)));
+  }
+  for (std::size_t i = 0; i < connecting.size(); ++i) {
+    if (!lot.permille(500) || !connecting[i].cancel()) continue;
+    if (peers[i] && !peers[i]->made()) trial.reached("connecting is cancelled in handshake");
   }
   if (lot.permille(400)) stage.server()->abort_clients();
   for (const auto& each : connecting) trial.done(each);
   stage.finish();
 }
 
-/// One end keeps silent in its handshake: the other one waits so long, and no longer.
-void silent_in_handshake(Stage& stage) {
-  Seed& lot = stage.lot();
+/// Between TCP and a protocol that is to know nothing of TLS.
+ProtocolWrap no_tls() {
+  return [](std::shared_ptr<Protocol> protocol) { return protocol; };
+}
+
+/// The server keeps silent in the handshake: the client waits so long, and no longer.
+void silent_server(Stage& stage) {
   Trial& trial = stage.trial();
   trial.disturb();
-  const Duration limit = std::chrono::milliseconds(lot.between(100, 5000));
   TlsOptions options;
-  options.handshake_timeout = limit;
-  const bool server_is_silent = lot.permille(500);
-  short_talk(stage);
+  options.handshake_timeout = std::chrono::milliseconds(stage.lot().between(100, 5000));
+  options.server_hostname = "localhost";
+  // What comes is no greeting: whatever it is taken for, it says nothing.
+  stage.client_plan.total = stage.server_plan.total = 0;
+  stage.prepare = [](Peer& peer, bool) { peer.on_raw = [](BytesView) { return BytesView(); }; };
   ListenOptions listen;
-  const auto same = [](std::shared_ptr<Protocol> protocol) { return protocol; };
-  listen.wrap =
-      server_is_silent ? ProtocolWrap(same) : tls_server(server_side(stage.carrier()), options);
-  // A plain server with a plan of no words.
-  stage.server_plan.total = 0;
+  listen.wrap = no_tls();
   if (!stage.serve(std::move(listen))) return;
   const TimePoint begin = stage.loop().time();
+  TimePoint connected = begin;
   ConnectOptions connecting;
-  if (server_is_silent) {
-    // What comes is no greeting: whatever it is taken for, it says nothing.
-    stage.vary = [](std::uint8_t, bool, Plan& plan) { plan.total = 0; };
-    stage.prepare = [](Peer& peer, bool) { peer.on_raw = [](BytesView) { return BytesView(); }; };
-    options.server_hostname = "localhost";
-    connecting.wrap = tls_client(client_side(stage.carrier()), options);
-    const auto one = stage.connect_one(connecting);
-    if (trial.done(one)) {
-      trial.complain("a handshake with nobody came about");
-    } else if (trial.unharmed() && stage.loop().time() < begin + limit) {
-      trial.complain("the limit of a handshake came early");
-    }
-    trial.reached("the server is silent in handshake");
-  } else {
-    stage.client_plan.total = lot.below(3);
-    stage.client_plan.when_received = Ending::none;
-    connecting.wrap = same;
-    stage.connect(2, connecting);
-    stage.wait();
-    for (const auto& each : stage.clients()) {
-      if (trial.unharmed() && each->lost() && stage.client_plan.total == 0 &&
-          stage.loop().time() < begin + limit) {
-        trial.complain("the limit of a handshake came early");
+  connecting.wrap = [&connected, &loop = stage.loop(),
+                     tls = tls_client(client_side(stage.carrier()), options)](
+                        std::shared_ptr<Protocol> protocol) mutable {
+    connected = loop.time();
+    return tls(std::move(protocol));
+  };
+  const auto one = stage.connect_one(std::move(connecting));
+  if (trial.done(one)) trial.complain("a handshake with nobody came about");
+  if (error_of(one) == tls_errc::handshake_timed_out) {
+    trial.reached("the limit of a client's handshake is over");
+    stage.check_limit("the limit of a client's handshake", options.handshake_timeout, begin,
+                      connected, stage.loop().time());
+  } else if (trial.unharmed()) {
+    trial.complain("the server is silent, and the client says: " + error_of(one).message());
+  }
+  stage.abort_all();
+  stage.take_down();
+}
+
+/// The other way round. They may say something, but not enough for a greeting.
+void silent_clients(Stage& stage) {
+  Trial& trial = stage.trial();
+  trial.disturb();
+  TlsOptions options;
+  options.handshake_timeout = std::chrono::milliseconds(stage.lot().between(100, 5000));
+  stage.client_plan.total = stage.lot().below(3);
+  ListenOptions listen;
+  listen.wrap = tls_server(server_side(stage.carrier()), options);
+  if (!stage.serve(std::move(listen))) return;
+  std::vector<TimePoint> made(2);
+  stage.prepare = [&](Peer& peer, bool client) {
+    if (!client) return;
+    peer.in_callback = [&](const char* callback) {
+      if (callback == std::string_view("connection_made")) {
+        made[*peer.number()] = stage.loop().time();
       }
-    }
-    if (!stage.servers().empty() && stage.servers().front()->made()) {
-      trial.complain("a handshake with nobody came about");
-    }
-    trial.reached("the client is silent in handshake");
+    };
+  };
+  const TimePoint begin = stage.loop().time();
+  ConnectOptions connecting;
+  connecting.wrap = no_tls();
+  stage.connect(2, std::move(connecting));
+  stage.wait();
+  for (const auto& each : stage.clients()) {
+    if (!each->made() || !trial.unharmed()) continue;
+    // It is the server that ends it: nobody else knows of a limit.
+    if (!each->aborted()) trial.reached("the limit of a server's handshake is over");
+    stage.check_limit("the limit of a server's handshake", options.handshake_timeout, begin,
+                      made[*each->number()], each->lost_at());
   }
   for (const auto& each : stage.servers()) {
-    if (each->made() && !each->lost()) each->do_abort();
+    if (each->made()) trial.complain("a handshake with nobody came about");
   }
   stage.take_down();
 }
@@ -144,9 +179,7 @@ void silent_at_the_end(Stage& stage) {
       if (callback != std::string_view("connection_lost")) return;
       if (peer.error() != tls_errc::shutdown_timed_out) return;
       trial.reached("the limit of TLS's shutdown is over");
-      if (stage.loop().time() < closed + limit) {
-        trial.complain("the limit of TLS's shutdown came early");
-      }
+      stage.check_limit("the limit of TLS's shutdown", limit, closed, closed, stage.loop().time());
     };
   };
   if (!stage.serve()) return;
@@ -237,23 +270,45 @@ void resumed(Stage& stage) {
   stage.finish();
 }
 
-/// More handshakes at once than the server puts up with.
+/// More handshakes at once than the server puts up with: some clients begin theirs and go no
+/// further, so that there is no room for another one.
 void too_many_handshakes(Stage& stage) {
   Trial& trial = stage.trial();
   trial.disturb();
   short_talk(stage);
   TlsOptions options;
-  options.max_handshakes = 2;
+  options.max_handshakes = stage.lot().between(1, 3);
+  options.handshake_timeout = 1h;
   ListenOptions listen;
   listen.wrap = tls_server(server_side(stage.carrier()), options);
   if (!stage.serve(std::move(listen))) return;
-  stage.connect(4);
-  stage.wait();
-  std::size_t content = 0;
-  for (const auto& each : stage.clients()) content += each->content() ? 1 : 0;
-  if (content < 4) trial.reached("there are too many handshakes");
-  if (trial.unharmed() && content < 2) trial.complain("too few handshakes came about");
-  // Some may wait for a descriptor: all at once they would be too many again.
+  ConnectOptions silent;
+  silent.wrap = no_tls();
+  stage.vary = [&](std::uint8_t number, bool client, Plan& plan) {
+    if (client && number < options.max_handshakes) plan.total = 0;
+  };
+  stage.connect(options.max_handshakes, std::move(silent));
+  trial.run_for(10s);
+  const auto all_there = [&] { return stage.server()->connections() == options.max_handshakes; };
+  if (stage.exact() && !all_there()) trial.complain("a client that begins its handshake is gone");
+  const bool full = all_there();
+  const auto refused = stage.connect_one();
+  if (trial.done(refused)) {
+    if (full && stage.exact()) trial.complain("there are more handshakes than there may be");
+  } else if (full && all_there() && stage.exact()) {
+    trial.reached("there are too many handshakes");
+  }
+  // As soon as one of them has left there is room.
+  for (const auto& each : stage.clients()) {
+    if (!each->made() || each->lost()) continue;
+    each->do_abort();
+    break;
+  }
+  trial.run_for(10s);
+  const auto accepted = stage.connect_one();
+  if (!trial.done(accepted) && stage.exact()) trial.complain("there are too few handshakes");
+  stage.abort_all();
+  // Some may wait for a descriptor.
   trial.heal();
   trial.run_for(2min);
   stage.finish();
@@ -264,7 +319,8 @@ void too_many_handshakes(Stage& stage) {
 void add_tls_scenarios(std::vector<testing::Scenario>& all) {
   add_staged(all, "cut-handshake", kTls, cut_handshake);
   add_staged(all, "handshake-given-up", kTls, handshake_given_up);
-  add_staged(all, "silent-in-handshake", kTlsOne, silent_in_handshake);
+  add_staged(all, "silent-server", kTlsOne, silent_server);
+  add_staged(all, "silent-clients", kTlsOne, silent_clients);
   add_staged(all, "silent-at-the-end", kTlsOne, silent_at_the_end);
   add_staged(all, "tls-half-close", kTlsOne, half_close);
   add_staged(all, "tls-in-tls", kTlsOne, doubled);

@@ -1,9 +1,12 @@
 #include "scenarios.h"
 #include "stage.h"
 
+#include <ferry/error.h>
+
 #include <cerrno>
 #include <chrono>
 #include <stdexcept>
+#include <utility>
 
 namespace ferry::test {
 
@@ -310,7 +313,7 @@ void exceptions(Stage& stage) {
     plan.rest = 1ms;
     if (client) plan.when_sent = Ending::eof;
   };
-  std::vector<const Peer*> failed;
+  std::vector<std::pair<const Peer*, const char*>> failed;
   stage.prepare = [&](Peer& peer, bool) {
     const std::size_t which = lot.below(9);
     peer.in_callback = [&, which](const char* callback) {
@@ -318,7 +321,7 @@ void exceptions(Stage& stage) {
       if (!std::string_view(kStates[which]).ends_with(callback) || peer.closed()) return;
       trial.reached(kStates[which]);
       const Thrown exception(callback);  // which takes memory
-      failed.push_back(&peer);
+      failed.emplace_back(&peer, kStates[which]);
       ++thrown;
       throw exception;
     };
@@ -330,8 +333,12 @@ void exceptions(Stage& stage) {
     trial.complain(std::to_string(thrown) + " exceptions were thrown, and " +
                    std::to_string(heard) + " heard of");
   }
-  for (const Peer* peer : failed) {
+  for (const auto& [peer, state] : failed) {
     if (!peer->lost()) trial.complain("a connection outlived its exception");
+    if (!trial.unharmed() || std::string_view(state).ends_with("connection_lost")) continue;
+    if (peer->error() != make_error_code(errc::protocol_failed)) {
+      trial.complain(std::string(state) + ", and it ended so: " + peer->error().message());
+    }
   }
 }
 

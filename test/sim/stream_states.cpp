@@ -62,6 +62,7 @@ std::vector<const char*> stream_states() {
       "run ends by an exception, with tasks at work",
       "the loop closes while tasks wait for a Lock",
       "the loop closes while tasks are at work",
+      "the loop closes while tasks talk to each other",
       "timeout of a job",
       "a job is cancelled before it runs",
       "timeout in start_tls",

@@ -355,7 +355,7 @@ void report_times(const std::vector<Worker>& workers, const std::vector<Scenario
 }
 
 int sim(Arguments arguments) {
-  const std::vector<Scenario> all = ferry::test::scenarios();
+  const std::vector<Scenario> all = ferry::test::scenarios(arguments.job.real);
   if (arguments.list) {
     for (const Scenario& each : all) std::printf("%s\n", each.name.c_str());
     return 0;

@@ -39,8 +39,8 @@ void add_stream_upgrade_scenarios(std::vector<testing::Scenario>& all);
 void add_timeout_scenarios(std::vector<testing::Scenario>& all);
 void add_sendfile_scenarios(std::vector<testing::Scenario>& all);
 
-/// All of them.
-std::vector<testing::Scenario> scenarios();
+/// All of them; on the system's own kernel without those that need what only a simulation has.
+std::vector<testing::Scenario> scenarios(bool real = false);
 
 /// Those that scenarios without coroutines reach.
 void add_rare_states(std::vector<const char*>& all);

@@ -71,7 +71,7 @@ void work(const Job& job, NextSeed& next, Progress& progress) {
   // The same certificates in each process.
   seed_openssl(0);
   prepare_carriers();
-  std::vector<Scenario> all = scenarios();
+  std::vector<Scenario> all = scenarios(job.real);
   const std::vector<const char*> states = checked_states();
   for (std::uint64_t index = next++; index < job.seeds; index = next++) {
     if (job.end != 0 && std::time(nullptr) >= job.end) return;

@@ -234,7 +234,7 @@ void racing_addresses(Trial& trial) {
     if (call == "connect" && result.error == EINPROGRESS) under_way->insert(fd);
     if (call == "close" || call == "getsockopt") under_way->erase(fd);
   });
-  for (int round = 0; round < 3; ++round) {
+  for (int round = 0; round < 4; ++round) {
     ConnectOptions options;
     options.host = "ferry.example";
     options.port = 1;
@@ -255,7 +255,7 @@ void racing_addresses(Trial& trial) {
         std::move(options));
     // Without a delay one that never answers keeps the others from their turn.
     if (lot.permille(800)) {
-      if (lot.permille(500)) {
+      if (lot.permille(300)) {
         trial.run_for(lot.below(30) * 1ms);
       } else {
         trial.run_until([&] { return under_way->size() > 1 || connecting.done(); });

@@ -116,8 +116,8 @@ void several_addresses(Stage& stage) {
   for (int i = 0; i < 2; ++i) {
     connecting.push_back(create_connection(stage.loop(), client_factory(stage), options));
   }
-  if (lot.permille(700)) {
-    if (lot.permille(500)) {
+  if (lot.permille(900)) {
+    if (lot.permille(300)) {
       trial.run_for(std::chrono::milliseconds(lot.below(60)));
     } else {
       trial.run_until(

@@ -101,7 +101,12 @@ bool StreamTransport::send_pipe() {
       await_writable();
       return false;
     }
-    if (refused(r)) return unpipe();
+    if (refused(r)) {
+      // It may be the source's turn: what cannot be kept is this connection's end, not the other's.
+      bool sent = false;
+      or_fail("splice", [&] { sent = unpipe(); });
+      return sent;
+    }
     if (!r.ok()) {
       fail(r.code(), "splice");
       return false;

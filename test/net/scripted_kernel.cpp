@@ -165,7 +165,10 @@ IoResult ScriptedKernel::splice_in(int socket, int pipe, std::size_t count) {
 
 IoResult ScriptedKernel::splice_out(int pipe, int socket, std::size_t count) {
   ++send_calls_;
-  if (splice_out_error_ != 0) return failure(splice_out_error_);
+  if (splice_out_error_ != 0) {
+    if (on_splice_out_refused) on_splice_out_refused();
+    return failure(splice_out_error_);
+  }
   std::size_t most = std::min(count, allowance_.value_or(count));
   if (!send_steps_.empty()) {
     const Step step = send_steps_.front();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ferry/function.h>
 #include <ferry/testing/forwarding_kernel.h>
 
 #include <cerrno>
@@ -47,6 +48,8 @@ class ScriptedKernel final : public testing::ForwardingKernel {
   /// Only splices fail so from now on; 0: no more.
   void refuse_splice_in(int error) noexcept { splice_in_error_ = error; }
   void refuse_splice_out(int error) noexcept { splice_out_error_ = error; }
+  /// Called when one is refused, before the caller hears of it.
+  Function<void()> on_splice_out_refused;
   /// Pipes cannot be opened, or not be made larger; 0: they can.
   void refuse_pipes(int error) noexcept { pipe_error_ = error; }
   void refuse_pipe_sizes(int error) noexcept { pipe_size_error_ = error; }

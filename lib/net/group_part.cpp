@@ -4,6 +4,7 @@
 
 #include <new>
 #include <utility>
+#include <vector>
 
 namespace ferry {
 
@@ -112,6 +113,10 @@ void GroupTraffic::uncount_at(std::size_t index) noexcept {
 }
 
 void GroupTraffic::add_listener(std::size_t index, Fd socket, Address address) {
+  {
+    const std::lock_guard lock(listening_lock_);
+    listening_.push_back(socket.get());
+  }
   ++listeners_;
   send_listener(index, std::move(socket), std::move(address));
 }
@@ -133,13 +138,21 @@ void GroupTraffic::pass_on_listener(std::size_t index, Fd socket, Address addres
       return;  // its traveller has taken care of it
     }
   }
-  socket.reset();
-  listener_gone();
+  listener_gone(socket.get());
 }
 
-void GroupTraffic::listener_gone() noexcept {
+void GroupTraffic::listener_gone(int socket) noexcept {
+  {
+    const std::lock_guard lock(listening_lock_);
+    std::erase(listening_, socket);
+  }
   --listeners_;
   look_if_watched();
+}
+
+std::vector<int> GroupTraffic::listening() const {
+  const std::lock_guard lock(listening_lock_);
+  return listening_;
 }
 
 bool GroupTraffic::has_room() noexcept {
@@ -242,17 +255,21 @@ void GroupPart::on_accepted(Socket socket, const Address& peer) {
 
 void GroupPart::listen(Fd socket, Address address) {
   const Address& there = address;
+  const int fd = socket.get();
+  Socket owned(loop().kernel(), socket.release());
+  std::unique_ptr<AcceptLoop> listening;
   try {
     accept_loops_.reserve(accept_loops_.size() + 1);
-    auto listening = std::make_unique<AcceptLoop>(loop(), Socket(loop().kernel(), socket.release()),
-                                                  address, traffic_->settings().backlog,
-                                                  static_cast<AcceptLoop::Owner&>(*this));
+    listening = std::make_unique<AcceptLoop>(loop(), std::move(owned), address,
+                                             traffic_->settings().backlog,
+                                             static_cast<AcceptLoop::Owner&>(*this));
     listening->start();
     accept_loops_.push_back(std::move(listening));
   } catch (const std::exception& error) {
     // It listens already; what is missing is memory or the like.
-    socket.reset();
-    traffic_->listener_gone();
+    traffic_->listener_gone(fd);
+    listening.reset();
+    owned.reset();
     ExceptionContext context;
     context.message =
         report_text([&there] { return "a loop cannot accept from " + there.to_string(); });
@@ -266,7 +283,8 @@ void GroupPart::close() {
   const auto alive = shared_from_this();
   self_.reset();
   for (auto& accept_loop : accept_loops_) {
-    if (accept_loop->release()) traffic_->listener_gone();
+    const Socket socket = accept_loop->release();
+    if (socket) traffic_->listener_gone(socket.get());
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 namespace ferry {
@@ -46,7 +47,11 @@ class GroupTraffic : public std::enable_shared_from_this<GroupTraffic> {
   /// That loop has ended: another one goes on listening, with all that waits there.
   void pass_on_listener(std::size_t index, Fd socket, Address address,
                         std::size_t hops = 0) noexcept;
-  void listener_gone() noexcept;
+  /// To be called before that descriptor is closed.
+  void listener_gone(int socket) noexcept;
+  /// The descriptors of those that are open, as they were added. One that is among them was open
+  /// when this was called.
+  std::vector<int> listening() const;
 
   /// The server takes no more: what is still under way is served.
   void close() noexcept { closed_ = true; }
@@ -97,6 +102,8 @@ class GroupTraffic : public std::enable_shared_from_this<GroupTraffic> {
   std::atomic<bool> watched_ = false;
   std::atomic<std::size_t> connections_ = 0;
   std::atomic<std::size_t> listeners_ = 0;
+  mutable std::mutex listening_lock_;
+  std::vector<int> listening_;
   std::vector<Place> places_;  // one a loop
 };
 

@@ -150,10 +150,9 @@ std::vector<Address> GroupServer::sockets() const {
 }
 
 std::vector<int> GroupServer::native_handles() const {
-  if (is_closed() ||
-      (spread_ == Spread::reuse_port && is_serving() && traffic_->listeners() == 0)) {
-    return {};  // or every loop has ended, and they with them
-  }
+  if (is_closed()) return {};
+  // Those that are with the loops may go with them.
+  if (spread_ == Spread::reuse_port && is_serving()) return traffic_->listening();
   return handles_;
 }
 

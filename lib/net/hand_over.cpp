@@ -4,6 +4,7 @@
 
 #include <ferry/listeners.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <deque>
 #include <new>
@@ -85,14 +86,22 @@ class HandOver final : public std::enable_shared_from_this<HandOver>,
   bool has_room() const noexcept override { return !socket_; }
   std::shared_ptr<void> keep_alive() override { return shared_from_this(); }
 
+  static bool listens(const Server& server, int fd) {
+    const std::vector<int> handles = server.native_handles();
+    return std::find(handles.begin(), handles.end(), fd) != handles.end();
+  }
+
   /// Puts all listening sockets into `outgoing_`. False if that cannot be.
   bool collect() {
     std::vector<NamedListener> all;
     for (const NamedServer& named : options_.servers) {
       for (const int fd : named.server->native_handles()) {
         const IoResult copy = loop().kernel().duplicate(fd);
+        Fd owned(copy.ok() ? copy.fd() : -1);
+        // A loop of a group may have closed it meanwhile, and the number be a stranger's.
+        if (!listens(*named.server, fd)) continue;
         if (!copy.ok()) return lose_successor(copy.code()), false;
-        all.push_back({named.name, Fd(copy.fd())});
+        all.push_back({named.name, std::move(owned)});
       }
     }
     std::size_t next = 0;

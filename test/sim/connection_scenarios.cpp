@@ -73,7 +73,7 @@ void deadlines(Stage& stage) {
   const auto here = std::make_shared<int>();
   // As the world would have it, all of the answer comes when the time is over, to the nanosecond.
   const auto answer_at_last = [&](Peer& peer, TimePoint due) {
-    if (!trial.simulated() || !lot.permille(300)) return;
+    if (!trial.simulated() || !lot.permille(700)) return;
     trial.sim().at(due, [&stage, &peer, alive = std::weak_ptr(here)] {
       Peer* const server = alive.expired() ? nullptr : stage.partner(peer);
       if (server) server->do_write(1000);

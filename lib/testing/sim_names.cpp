@@ -2,7 +2,6 @@
 
 #include <ferry/testing/seed.h>
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -77,9 +76,7 @@ Address unmapped(const Address& address) {
   address.to_sockaddr(storage);
   const in6_addr& v6 = reinterpret_cast<sockaddr_in6&>(storage).sin6_addr;
   if (!IN6_IS_ADDR_V4MAPPED(&v6)) return address;
-  char host[INET_ADDRSTRLEN];
-  ::inet_ntop(AF_INET, &v6.s6_addr[12], host, sizeof host);
-  return *Address::ip(host, address.port());
+  return *Address::ip(address.host().substr(std::strlen("::ffff:")), address.port());
 }
 
 Address seen_by(int family, const Address& address) {

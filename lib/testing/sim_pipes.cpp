@@ -1,6 +1,6 @@
 #include "sim_sockets.h"
 
-#include <sys/socket.h>
+#include <netinet/in.h>
 
 #include <algorithm>
 #include <bit>

@@ -48,8 +48,10 @@ Trial::Trial(std::uint64_t seed, std::vector<Disturbance> disturbances, TrialOpt
   states_.reserve(kStatesExpected);  // so that to note one fails for no want of memory
   std::unique_ptr<Kernel> inner;
   if (options_.real) {
-    inner = std::make_unique<FastClockKernel>(make_asio_kernel(), options_.real_speed,
-                                              options_.real_wait);
+    auto fast = std::make_unique<FastClockKernel>(make_asio_kernel(), options_.real_speed,
+                                                  options_.real_wait);
+    fast_ = fast.get();
+    inner = std::move(fast);
   } else {
     auto sim = std::make_unique<SimKernel>(changed(options_.sim, seed, disturbances));
     sim_ = sim.get();
@@ -255,13 +257,13 @@ bool Trial::run_real(Function<bool()>& condition, TimePoint limit, Duration pati
   bool met = false;
   bool late = false;   // of the loop's time
   bool tired = false;  // of the system's
-  const auto begin = std::chrono::steady_clock::now();
+  const TimePoint begin = fast_->real_now();
   Duration pause = 1ms * options_.real_speed;
   Timer timer(*loop_, [&] {
     met = condition();
     const TimePoint now = loop_->time();
     late = now >= limit;
-    tired = std::chrono::steady_clock::now() - begin >= patience;
+    tired = fast_->real_now() - begin >= patience;
     if (met || late || tired) return loop_->stop();
     timer.set(std::min(pause, limit - now));
     pause = std::min<Duration>(pause + pause / 4, 1min);  // what takes long may take a bit longer

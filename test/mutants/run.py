@@ -25,7 +25,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "test/mutants"))
 
-from bank import BANK  # noqa: E402
+import loop_bugs  # noqa: E402, F401
+import net_bugs  # noqa: E402, F401
+from planting import BANK  # noqa: E402
 
 COPY = pathlib.Path(os.environ.get("BUILD_ROOT", ROOT)) / "build-mutants"
 SIMS = COPY / "sims"  # the simulator with each bug in it, by name

@@ -17,6 +17,8 @@
 
 namespace ferry::testing {
 
+class FastClockKernel;
+
 struct TrialOptions {
   /// On the system's own kernel: of the disturbances only those of calls take place.
   bool real = false;
@@ -162,6 +164,7 @@ class Trial {
   std::unique_ptr<EventLoop> loop_;
   FaultKernel* faults_ = nullptr;  // the loop owns both
   SimKernel* sim_ = nullptr;
+  FastClockKernel* fast_ = nullptr;  // of the two one, below `faults_`
   std::unique_ptr<Disturber> disturber_;
   Function<void(std::string_view, int, const IoResult&)> observer_;
   Address server_;

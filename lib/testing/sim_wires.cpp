@@ -299,11 +299,13 @@ void SimWires::abort(SimFlow& flow) {
 
 void SimWires::refuse(SimFlow& flow) {
   if (!flow.rst_sent && alive(flow.to)) {
+    const bool full = flow.to->inbox.size() >= flow.to->receive_size;
     flow.to->drop_unsent();
     std::size_t room = flow.to->receive_size - flow.to->inbox.size();
     std::size_t kept = 0;
     auto segment = flow.segments.begin();
-    for (; segment != flow.segments.end() && segment->size <= room; ++segment) {
+    // Not even a FIN has a place behind what has none.
+    for (; !full && segment != flow.segments.end() && segment->size <= room; ++segment) {
       room -= segment->size;
       kept += segment->size;
     }

@@ -181,7 +181,8 @@ void check_all_arrived(Chaos& chaos) {
       if (one->aborted() || !other->patient() || !other->heard_end()) continue;
       if (other->arrived() != one->written()) {
         chaos.trial.complain("of " + std::to_string(one->written()) + " bytes " +
-                             std::to_string(other->arrived()) + " arrived");
+                             std::to_string(other->arrived()) + " arrived; " + one->summary() +
+                             " / " + other->summary());
       }
     }
   }

@@ -449,5 +449,22 @@ TEST_F(SimNetworkTest, ARouteIsThatOfAConnectedSocket) {
   EXPECT_EQ(sim().route(near.get()).to, sim().route(far.get()).from);
 }
 
+// What the reader's buffer has no place for was never sent, and the end behind it neither.
+TEST_F(SimNetworkTest, LateDataTakesTheEndAlongIfItTakesAnything) {
+  network().set_link({.latency_min = 10ms});
+  auto [near, far] = stream_pair(kernel());
+  const std::size_t sent = fill(kernel(), near.get());
+  pass(1s);
+  kernel().send(far.get(), "late");
+  pass(5ms);
+  near.reset();
+  pass(1s);
+  StreamReader reader(kernel(), far.get());
+  turns();
+  EXPECT_LT(reader.got.size(), sent);
+  EXPECT_FALSE(reader.eof);
+  EXPECT_EQ(reader.error, ECONNRESET);
+}
+
 }  // namespace
 }  // namespace ferry::test

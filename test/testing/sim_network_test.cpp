@@ -318,7 +318,7 @@ TEST_F(SimNetworkTest, CloseWithUnreadInputResetsAfterTheLatency) {
 }
 
 TEST_F(SimNetworkTest, LateDataCostsAClosedEndWhatItsPeerHasNoPlaceFor) {
-  for (const std::uint64_t bandwidth : {0, 1'000'000}) {
+  for (const std::uint64_t bandwidth : {0U, 1'000'000U}) {
     SCOPED_TRACE(bandwidth);
     network().set_link({.latency_min = 10ms, .bandwidth = bandwidth});
     auto [near, far] = stream_pair(kernel());

@@ -1,4 +1,5 @@
 #include "hand_over_wire.h"
+#include "poison.h"
 
 #include <ferry/listeners.h>
 
@@ -114,12 +115,14 @@ class TakenListeners::Line final : public std::enable_shared_from_this<Line>,
   void receive() {
     for (;;) {
       const MutableBytes into = loop().receive_buffer();
+      unpoison(into);
       const IoResult got = loop().kernel().recv_descriptors(socket_.get(), into, descriptors_);
       if (got.would_block()) return watch_->arm(Direction::read, FdWatch::Arm::after_would_block);
       if (!got.ok()) return fail_with(got.code(), "recvmsg");
       if (got.count() == 0)
         return fail_with(std::make_error_code(std::errc::connection_aborted), step());
       received_.append(BytesView(into.data(), got.count()));
+      poison(into);
       for (;;) {
         Batch batch;
         const Decoded decoded = decode(received_, batch);

@@ -70,7 +70,13 @@ void ProcessState::connect(std::shared_ptr<SubprocessTransport> transport) {
 }
 
 void ProcessState::feed(int fd, BytesView data) {
-  reader(fd)->feed_data(data);
+  try {
+    reader(fd)->feed_data(data);
+  } catch (const std::bad_alloc&) {
+    // The child goes on, and what comes next would follow upon a gap.
+    reader(fd)->set_exception(std::current_exception());
+    throw;
+  }
 }
 
 void ProcessState::lose_pipe(int fd, std::error_code error) {

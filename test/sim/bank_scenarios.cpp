@@ -234,7 +234,7 @@ void racing_addresses(Trial& trial) {
     if (call == "connect" && result.error == EINPROGRESS) under_way->insert(fd);
     if (call == "close" || call == "getsockopt") under_way->erase(fd);
   });
-  for (int round = 0; round < 4; ++round) {
+  for (int round = 0; round < 6; ++round) {
     ConnectOptions options;
     options.host = "ferry.example";
     options.port = 1;

@@ -8,13 +8,6 @@
 namespace ferry::testing {
 namespace {
 
-IoResult fail(int error) {
-  return {.value = -1, .error = error};
-}
-IoResult done(std::size_t count = 0) {
-  return {.value = static_cast<std::ptrdiff_t>(count)};
-}
-
 constexpr unsigned kSynRetries = 6;  // tcp_syn_retries, tcp(7)
 
 bool full(const SimSocket& listener) {

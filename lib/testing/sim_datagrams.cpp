@@ -14,13 +14,6 @@ constexpr std::size_t kMostV4 = 65507;     // 64 KiB less the headers of IP and 
 constexpr std::size_t kMostV6 = 65527;     // and IPv6 does not count its own
 constexpr std::size_t kMostUnix = 212960;  // Linux's default buffer less its own overhead
 
-IoResult fail(int error) {
-  return {.value = -1, .error = error};
-}
-IoResult done(std::size_t count = 0) {
-  return {.value = static_cast<std::ptrdiff_t>(count)};
-}
-
 /// "Port unreachable", which only a connected socket can relate to what it sent.
 void tell_unreachable(SimSocket& sender) {
   sender.error = ECONNREFUSED;

@@ -9,16 +9,6 @@
 #include <vector>
 
 namespace ferry::testing {
-namespace {
-
-IoResult fail(int error) {
-  return {.value = -1, .error = error};
-}
-IoResult done(std::size_t count = 0) {
-  return {.value = static_cast<std::ptrdiff_t>(count)};
-}
-
-}  // namespace
 
 IoResult SimSockets::pipe(int& read_end, int& write_end) {
   if (open_ + 2 > options_.descriptor_limit) return fail(EMFILE);

@@ -12,13 +12,6 @@
 namespace ferry::testing {
 namespace {
 
-IoResult fail(int error) {
-  return {.value = -1, .error = error};
-}
-IoResult done(std::size_t count = 0) {
-  return {.value = static_cast<std::ptrdiff_t>(count)};
-}
-
 Address any_address(int family) {
   if (family == AF_UNIX) return Address::unix_path("");
   return *Address::ip(family == AF_INET ? "0.0.0.0" : "::", 0);

@@ -72,6 +72,10 @@ class SimSockets {
     unsigned tries = 0;  // SYNs that were lost
   };
 
+  static IoResult fail(int error) { return {.value = -1, .error = error}; }
+  static IoResult done(std::size_t count = 0) {
+    return {.value = static_cast<std::ptrdiff_t>(count)};
+  }
   std::unique_ptr<SimSocket> make(int family, int type = SOCK_STREAM) const;
   /// The lowest free number, or -1 at the limit.
   int enter(std::unique_ptr<SimSocket> socket);

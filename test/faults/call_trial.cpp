@@ -1,6 +1,7 @@
 #include "call_trial.h"
 
 #include "counting_new.h"
+#include "exempt_protocol.h"
 #include "fast_clock_kernel.h"
 
 #include <ferry/connect.h>
@@ -44,29 +45,6 @@ class CountedRunKernel final : public testing::ForwardingKernel {
   using ForwardingKernel::ForwardingKernel;
   void run() override {
     counted([&] { inner().run(); });
-  }
-};
-
-/// What it writes down is the test's own.
-class TrialProtocol final : public RecordingProtocol {
- public:
-  void connection_made(std::shared_ptr<Transport> transport) override {
-    exempt([&] { RecordingProtocol::connection_made(std::move(transport)); });
-  }
-  void data_received(BytesView data) override {
-    exempt([&] { RecordingProtocol::data_received(data); });
-  }
-  bool eof_received() override {
-    return exempt([&] { return RecordingProtocol::eof_received(); });
-  }
-  void connection_lost(std::error_code error) override {
-    exempt([&] { RecordingProtocol::connection_lost(error); });
-  }
-  void pause_writing() override {
-    exempt([&] { RecordingProtocol::pause_writing(); });
-  }
-  void resume_writing() override {
-    exempt([&] { RecordingProtocol::resume_writing(); });
   }
 };
 
@@ -176,7 +154,7 @@ void CallTrial::complain(const std::string& what) {
 
 std::shared_ptr<RecordingProtocol> CallTrial::protocol() {
   const AllocationsExempt guard;
-  auto made = std::make_shared<TrialProtocol>();
+  auto made = std::make_shared<ExemptProtocol>();
   made->on_lost = [this](std::error_code error) {
     if (error) tell("connection_lost", error.message());
   };

@@ -2,6 +2,7 @@
 
 #include "counted_kernel.h"
 #include "counted_transport.h"
+#include "exempt_protocol.h"
 
 #include <ferry/testing/seed.h>
 
@@ -16,27 +17,13 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// What it writes down is the test's own; what its hooks ask of the transport is not.
-class TrialProtocol final : public testing::RecordingProtocol {
+/// What its hooks ask of the transport is not the test's own.
+class TrialProtocol final : public ExemptProtocol {
  public:
   void connection_made(std::shared_ptr<Transport> transport) override {
-    const AllocationsExempt guard;
-    RecordingProtocol::connection_made(std::make_shared<CountedTransport>(std::move(transport)));
-  }
-  void data_received(BytesView data) override {
-    exempt([&] { RecordingProtocol::data_received(data); });
-  }
-  bool eof_received() override {
-    return exempt([&] { return RecordingProtocol::eof_received(); });
-  }
-  void connection_lost(std::error_code error) override {
-    exempt([&] { RecordingProtocol::connection_lost(error); });
-  }
-  void pause_writing() override {
-    exempt([&] { RecordingProtocol::pause_writing(); });
-  }
-  void resume_writing() override {
-    exempt([&] { RecordingProtocol::resume_writing(); });
+    exempt([&] {
+      ExemptProtocol::connection_made(std::make_shared<CountedTransport>(std::move(transport)));
+    });
   }
 };
 

@@ -14,16 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Does `f` while this thread gets no memory.
-template <class F>
-void without_memory(F&& f) {
-  struct Again {
-    ~Again() { fail_no_allocation(); }
-  } again;
-  fail_allocation(0, 1000);
-  f();
-}
-
 class GroupMemory : public LoopFixture {
  protected:
   World world() const override { return World::asio; }

@@ -19,16 +19,6 @@ namespace {
 
 constexpr auto kNoMemory = std::errc::not_enough_memory;
 
-/// Does `f` while the next `times` allocations fail.
-template <class F>
-void without_memory(F&& f, std::size_t times = 1000) {
-  struct Again {
-    ~Again() { fail_no_allocation(); }
-  } again;
-  fail_allocation(0, times);
-  f();
-}
-
 }  // namespace
 
 class OutOfMemory : public LoopTest {

@@ -334,48 +334,45 @@ void check_limit(Stage& stage, const Proxy& proxy, const Limit& limit) {
   if (stage.exact() && proxy.relays().size() < 2) trial.complain("a relay did not come about");
 }
 
-/// Both sides fall silent, after a while.
+/// Two connections fall silent, and the relays' limit ends them.
 template <Carrier front>
-void idle(Stage& stage) {
-  Seed& lot = stage.lot();
+void end_by_silence(Stage& stage, const RelayOptions& options, Limit limit) {
   stage.trial().disturb();
-  RelayOptions options = drawn(stage);
-  options.idle = std::chrono::milliseconds(lot.between(100, 3000));
-  stage.client_plan.total = lot.between(1, 6);
-  stage.client_plan.chunk = 1;
-  stage.client_plan.gap = options.idle / 2;
-  stage.server_plan.total = 300;
   Proxy proxy(stage, front, options);
   if (!proxy.start()) return;
   proxy.connect(2);
   proxy.wait(1min);
-  Limit limit{options.idle, "relay (idle)", "the idle limit of a relay is over"};
   limit.begins_with_last_words(stage);
   check_limit(stage, proxy, limit);
   proxy.finish();
 }
 
+/// Both sides fall silent, after a while.
+template <Carrier front>
+void idle(Stage& stage) {
+  RelayOptions options = drawn(stage);
+  options.idle = std::chrono::milliseconds(stage.lot().between(100, 3000));
+  stage.client_plan.total = stage.lot().between(1, 6);
+  stage.client_plan.chunk = 1;
+  stage.client_plan.gap = options.idle / 2;
+  stage.server_plan.total = 300;
+  end_by_silence<front>(stage, options,
+                        {options.idle, "relay (idle)", "the idle limit of a relay is over"});
+}
+
 /// One side ends, and the other one says a word, and no more.
 template <Carrier front>
 void silent_after_end(Stage& stage) {
-  Seed& lot = stage.lot();
-  stage.trial().disturb();
   RelayOptions options = drawn(stage);
-  options.half_close_linger = std::chrono::milliseconds(lot.between(100, 3000));
+  options.half_close_linger = std::chrono::milliseconds(stage.lot().between(100, 3000));
   stage.client_plan.total = 300;
   stage.client_plan.when_sent = Ending::eof;
   stage.client_plan.keep_open = stage.server_plan.keep_open = true;
   stage.server_plan.total = 1000;
   stage.server_plan.gap = 1h;
-  Proxy proxy(stage, front, options);
-  if (!proxy.start()) return;
-  proxy.connect(2);
-  proxy.wait(1min);
-  Limit limit{options.half_close_linger, "relay (half-closed)",
-              "the limit of a half-closed relay is over"};
-  limit.begins_with_last_words(stage);
-  check_limit(stage, proxy, limit);
-  proxy.finish();
+  end_by_silence<front>(stage, options,
+                        {options.half_close_linger, "relay (half-closed)",
+                         "the limit of a half-closed relay is over"});
 }
 
 /// Both sides have ended, and one of them does not take what is there for it.

@@ -58,3 +58,12 @@ decltype(auto) counted(F&& f) {
   const AllocationsExempt guard(false);
   return std::forward<F>(f)();
 }
+/// Runs `f` while this thread's next `times` allocations fail.
+template <class F>
+void without_memory(F&& f, std::size_t times = 1000) {
+  struct Again {
+    ~Again() { fail_no_allocation(); }
+  } again;
+  fail_allocation(0, times);
+  std::forward<F>(f)();
+}

@@ -22,14 +22,6 @@ class KernelConnect : public KernelTest {
     EXPECT_TRUE(made.ok()) << made.code().message();
     return Socket(kernel(), made.fd());
   }
-  Address local(const Socket& socket) {
-    Address address;
-    EXPECT_TRUE(kernel().local_address(socket.get(), address).ok());
-    return address;
-  }
-  void set(const Socket& socket, int level, int name, int value) {
-    ASSERT_TRUE(kernel().set_option(socket.get(), level, name, value).ok());
-  }
   /// Connects to `to`, accepts on `listener`, and sends a byte each way.
   void expect_path(const Address& to, RawListener& listener) {
     RawPeer client = RawPeer::connect(kernel(), to);
@@ -64,7 +56,7 @@ TEST_P(KernelConnect, AcceptTellsWhoItIs) {
   ASSERT_TRUE(accepted.ok());
   const Socket server(kernel(), accepted.fd());
   EXPECT_EQ(peer, client.local_address());
-  EXPECT_EQ(local(server), listener.address());
+  EXPECT_EQ(name_of(server), listener.address());
 }
 
 TEST_P(KernelConnect, AcceptWithoutADescriptorFailsAlsoIfNobodyWaits) {
@@ -199,7 +191,7 @@ TEST_P(KernelConnect, PortIsFreeAgainAfterClose) {
   const Socket second = open();
   set(second, SOL_SOCKET, SO_REUSEADDR, 1);
   EXPECT_TRUE(kernel().bind(second.get(), first.address()).ok());
-  EXPECT_EQ(local(second), first.address());
+  EXPECT_EQ(name_of(second), first.address());
 }
 
 TEST_P(KernelConnect, UnixNameIsTakenUntilClose) {
@@ -227,7 +219,7 @@ TEST_P(KernelConnect, ReusePortLetsTwoListen) {
   set(two, SOL_SOCKET, SO_REUSEPORT, 1);
   ASSERT_TRUE(kernel().bind(one.get(), Address::loopback(0)).ok());
   ASSERT_TRUE(kernel().listen(one.get(), 5).ok());
-  ASSERT_TRUE(kernel().bind(two.get(), local(one)).ok());
+  ASSERT_TRUE(kernel().bind(two.get(), name_of(one)).ok());
   EXPECT_TRUE(kernel().listen(two.get(), 5).ok());
 }
 
@@ -239,7 +231,7 @@ TEST_P(KernelConnect, OfTwoWhoShareAPortEachGetsSome) {
     set(listeners.back(), SOL_SOCKET, SO_REUSEPORT, 1);
     ASSERT_TRUE(kernel().bind(listeners.back().get(), at).ok());
     ASSERT_TRUE(kernel().listen(listeners.back().get(), 50).ok());
-    at = local(listeners.back());
+    at = name_of(listeners.back());
   }
   std::vector<RawPeer> clients;
   for (int i = 0; i < 40; ++i) clients.push_back(RawPeer::connect(kernel(), at));
@@ -288,7 +280,7 @@ TEST_P(KernelConnect, DualStackWildcardTakesIpv4AsMapped) {
   set(six, IPPROTO_IPV6, IPV6_V6ONLY, 0);
   ASSERT_TRUE(kernel().bind(six.get(), *Address::ip("::", 0)).ok());
   ASSERT_TRUE(kernel().listen(six.get(), 5).ok());
-  RawPeer client = RawPeer::connect(kernel(), Address::loopback(local(six).port()));
+  RawPeer client = RawPeer::connect(kernel(), Address::loopback(name_of(six).port()));
   run_until([&] { return client.connected(); });
   Address peer;
   const Socket server(kernel(), kernel().accept(six.get(), peer).fd());
@@ -304,7 +296,7 @@ TEST_P(KernelConnect, AnIpv6SocketConnectsToAnIpv4Listener) {
   const Socket server(kernel(), kernel().accept(four.fd(), peer).fd());
   EXPECT_EQ(peer, Address::loopback(client.local_address().port()));
   EXPECT_EQ(client.local_address().host(), "::ffff:127.0.0.1");
-  EXPECT_EQ(local(server), four.address());
+  EXPECT_EQ(name_of(server), four.address());
   const Socket alone = open(AF_INET6);
   set(alone, IPPROTO_IPV6, IPV6_V6ONLY, 1);
   EXPECT_EQ(error_of(kernel().connect(alone.get(), mapped)), ENETUNREACH);
@@ -317,7 +309,8 @@ TEST_P(KernelConnect, ADualStackListenerHearsMappedAddressesOfIpv6Sockets) {
   const Socket six = open(AF_INET6);
   ASSERT_TRUE(kernel().bind(six.get(), *Address::ip("::", 0)).ok());
   ASSERT_TRUE(kernel().listen(six.get(), 5).ok());
-  RawPeer client = RawPeer::connect(kernel(), *Address::ip("::ffff:127.0.0.1", local(six).port()));
+  RawPeer client =
+      RawPeer::connect(kernel(), *Address::ip("::ffff:127.0.0.1", name_of(six).port()));
   run_until([&] { return client.connected(); });
   Address peer;
   const Socket server(kernel(), kernel().accept(six.get(), peer).fd());
@@ -326,7 +319,8 @@ TEST_P(KernelConnect, ADualStackListenerHearsMappedAddressesOfIpv6Sockets) {
   const Socket half = open(AF_INET6);
   ASSERT_TRUE(kernel().bind(half.get(), *Address::ip("::ffff:127.0.0.1", 0)).ok());
   const Socket four = open();
-  EXPECT_EQ(error_of(kernel().bind(four.get(), Address::loopback(local(half).port()))), EADDRINUSE);
+  EXPECT_EQ(error_of(kernel().bind(four.get(), Address::loopback(name_of(half).port()))),
+            EADDRINUSE);
 }
 
 TEST_P(KernelConnect, V6OnlyLeavesThePortToIpv4) {
@@ -337,7 +331,7 @@ TEST_P(KernelConnect, V6OnlyLeavesThePortToIpv4) {
     ASSERT_TRUE(kernel().bind(six.get(), *Address::ip("::", 0)).ok());
     ASSERT_TRUE(kernel().listen(six.get(), 5).ok());
     const Socket four = open();
-    if (!kernel().bind(four.get(), *Address::ip("0.0.0.0", local(six).port())).ok()) continue;
+    if (!kernel().bind(four.get(), *Address::ip("0.0.0.0", name_of(six).port())).ok()) continue;
     EXPECT_TRUE(kernel().listen(four.get(), 5).ok());
     return;
   }
@@ -354,7 +348,7 @@ TEST_P(KernelConnect, ClientMayChooseItsAddress) {
   Address peer;
   ASSERT_TRUE(kernel().peer_address(server->fd(), peer).ok());
   EXPECT_EQ(peer.host(), "127.0.0.3");
-  EXPECT_EQ(peer, local(client));
+  EXPECT_EQ(peer, name_of(client));
 }
 
 TEST_P(KernelConnect, ClosingAListenerResetsWhomNobodyAccepted) {
@@ -407,7 +401,7 @@ TEST_P(KernelConnect, FreshSocketSaysThatItIsNotConnected) {
   EXPECT_EQ(error_of(kernel().peer_address(socket.get(), address)), ENOTCONN);
   EXPECT_EQ(error_of(kernel().shutdown(socket.get(), SHUT_WR)), ENOTCONN);
   EXPECT_EQ(error_of(kernel().accept(socket.get(), address)), EINVAL);
-  EXPECT_EQ(local(socket), *Address::ip("0.0.0.0", 0));
+  EXPECT_EQ(name_of(socket), *Address::ip("0.0.0.0", 0));
   const Socket unix_socket = open(AF_UNIX);
   EXPECT_EQ(error_of(kernel().recv(unix_socket.get(), {&byte, 1})), EINVAL);
   EXPECT_EQ(error_of(kernel().send(unix_socket.get(), "x")), ENOTCONN);

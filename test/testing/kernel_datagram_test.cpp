@@ -21,11 +21,6 @@ class KernelDatagram : public KernelTest {
     EXPECT_TRUE(kernel().bind(socket.get(), at).ok());
     return socket;
   }
-  Address name_of(const Socket& socket) {
-    Address address;
-    EXPECT_TRUE(kernel().local_address(socket.get(), address).ok());
-    return address;
-  }
   IoResult send(const Socket& socket, BytesView bytes, const Address* to) {
     OutgoingDatagram one;
     one.bytes = bytes;

@@ -19,14 +19,6 @@ class KernelPort : public KernelTest {
     EXPECT_TRUE(made.ok()) << made.code().message();
     return Socket(kernel(), made.fd());
   }
-  Address local(const Socket& socket) {
-    Address address;
-    EXPECT_TRUE(kernel().local_address(socket.get(), address).ok());
-    return address;
-  }
-  void set(const Socket& socket, int level, int name, int value) {
-    ASSERT_TRUE(kernel().set_option(socket.get(), level, name, value).ok());
-  }
   /// A connection whose listener is closed again.
   struct Restart {
     Address at;
@@ -38,7 +30,7 @@ class KernelPort : public KernelTest {
     set(listener, SOL_SOCKET, SO_REUSEADDR, reuse_address);
     EXPECT_TRUE(kernel().bind(listener.get(), Address::loopback(0)).ok());
     EXPECT_TRUE(kernel().listen(listener.get(), 5).ok());
-    Restart restart{local(listener), RawPeer::connect(kernel(), local(listener)), {}};
+    Restart restart{name_of(listener), RawPeer::connect(kernel(), name_of(listener)), {}};
     Address peer;
     run_until([&] {
       const IoResult accepted = kernel().accept(listener.get(), peer);

@@ -60,6 +60,16 @@ void KernelSuite::on_drain() {
   if (drained_) drained_();
 }
 
+Address KernelSuite::name_of(const Socket& socket) {
+  Address address;
+  EXPECT_TRUE(kernel().local_address(socket.get(), address).ok());
+  return address;
+}
+
+void KernelSuite::set(const Socket& socket, int level, int name, int value) {
+  ASSERT_TRUE(kernel().set_option(socket.get(), level, name, value).ok());
+}
+
 void KernelSuite::on_timer() {
   if (internal_) {
     if (internal_timed_) internal_timed_();

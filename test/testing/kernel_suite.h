@@ -25,6 +25,8 @@ class KernelSuite : public ::testing::Test, protected Kernel::Client {
   Kernel& kernel() { return *kernel_; }
   testing::SimKernel& sim() { return dynamic_cast<testing::SimKernel&>(*kernel_); }
 
+  Address name_of(const Socket& socket);
+  void set(const Socket& socket, int level, int name, int value);
   /// Lets what is ready now be delivered, and what that makes ready; does not wait.
   void turns(int count = 4);
   /// Runs until `condition` holds, at most ten seconds of the kernel's clock. Uses the timer.

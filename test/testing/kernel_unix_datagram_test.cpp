@@ -18,11 +18,6 @@ class KernelUnixDatagram : public KernelTest {
     EXPECT_TRUE(kernel().bind(socket.get(), at).ok());
     return socket;
   }
-  Address name_of(const Socket& socket) {
-    Address address;
-    EXPECT_TRUE(kernel().local_address(socket.get(), address).ok());
-    return address;
-  }
   IoResult connect(const Socket& socket, const Socket& to) {
     return kernel().connect(socket.get(), name_of(to));
   }

@@ -335,10 +335,9 @@ void EventLoop::on_timer() {
     }
   } rearm{*this, s};
 
-  const TimePoint now = kernel_->now();
-  const std::uint32_t turn = s.timers.mark();
+  s.timers.begin_batch(kernel_->now());
   for (std::size_t budget = kCallbacksPerTurn; budget > 0; --budget) {
-    TimerNode* node = s.timers.take_due(now, turn);
+    TimerNode* node = s.timers.take_due();
     if (!node) return;
     struct Fired {
       TimerQueue& timers;

@@ -78,6 +78,7 @@ void TimerQueue::unset(TimerNode& timer) noexcept {
 }
 
 TimePoint TimerQueue::next() {
+  put_back();
   while (!heap_.empty()) {
     const Entry top = heap_.front();
     if (live(top)) return TimePoint(Duration(top.when));
@@ -87,33 +88,27 @@ TimePoint TimerQueue::next() {
   return TimePoint::max();
 }
 
-TimerNode* TimerQueue::take_due(TimePoint now, std::uint32_t turn) {
-  while (!heap_.empty()) {
-    const Entry top = heap_.front();
-    if (top.when > ticks(now)) return nullptr;
-    if (!live(top)) {
-      --stale_;
-      pop();
-      continue;
-    }
-    TimerNode& timer = node(top.slot);
-    if (timer.armed && timer.when > TimePoint(Duration(top.when))) {
-      // It was pushed back: now is the time to move it.
-      pop();
-      insert(timer);
-      continue;
-    }
-    if (timer.armed && timer.turn == turn) return nullptr;
-    live_[top.slot] = 0;
-    pop();
-    if (!timer.armed) continue;
-    timer.armed = false;
-    timer.ticket = 0;
-    timer.running = true;
-    --armed_;
-    return &timer;
+void TimerQueue::begin_batch(TimePoint now) {
+  if (in_batch_ && find_due()) return;
+  put_back();
+  in_batch_ = true;
+  batch_end_ = now;
+  ++batch_;
+}
+
+TimerNode* TimerQueue::take_due() {
+  TimerNode* const timer = find_due();
+  if (!timer) {
+    in_batch_ = false;
+    return nullptr;
   }
-  return nullptr;
+  live_[timer->slot] = 0;
+  pop();
+  timer->armed = false;
+  timer->ticket = 0;
+  timer->running = true;
+  --armed_;
+  return timer;
 }
 
 void TimerQueue::fired(TimerNode& timer) {
@@ -127,6 +122,7 @@ void TimerQueue::fired(TimerNode& timer) {
 void TimerQueue::clear() {
   do {  // again, should a destructor set a timer
     heap_.clear();
+    aside_.clear();
     stale_ = armed_ = 0;
     std::fill(live_.begin(), live_.end(), 0);
     for (std::uint32_t slot = 0; slot < live_.size(); ++slot) {
@@ -174,7 +170,7 @@ void TimerQueue::release(TimerNode& timer) {
 void TimerQueue::set_order(TimerNode& timer) noexcept {
   if (++last_order_ == 0) ++last_order_;  // 0 means none
   timer.order = last_order_;
-  timer.turn = turn_;
+  timer.batch = batch_;
 }
 
 void TimerQueue::insert(TimerNode& timer) {
@@ -216,6 +212,63 @@ void TimerQueue::pop() {
   if (!heap_.empty()) sift_down(0, last);
 }
 
+/// Brings the earliest of the batch to the top; null if there is none.
+TimerNode* TimerQueue::find_due() {
+  while (!heap_.empty()) {
+    const Entry top = heap_.front();
+    if (top.when > ticks(batch_end_)) return nullptr;
+    if (!live(top)) {
+      --stale_;
+      pop();
+      continue;
+    }
+    TimerNode& timer = node(top.slot);
+    if (!timer.armed) {
+      live_[top.slot] = 0;
+      pop();
+    } else if (timer.when > TimePoint(Duration(top.when))) {
+      // It was pushed back: now is the time to move it.
+      pop();
+      insert(timer);
+    } else if (timer.batch != batch_) {
+      return &timer;
+    } else if (only_top_is_due() || !set_top_aside()) {
+      return nullptr;
+    }
+  }
+  return nullptr;
+}
+
+bool TimerQueue::only_top_is_due() const noexcept {
+  for (std::size_t child = 1; child < std::min<std::size_t>(5, heap_.size()); ++child) {
+    if (heap_[child].when <= ticks(batch_end_)) return false;
+  }
+  return true;
+}
+
+/// False without memory: then what is behind the top waits for the next batch.
+bool TimerQueue::set_top_aside() noexcept {
+  try {
+    aside_.push_back(heap_.front());
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  pop();
+  return true;
+}
+
+void TimerQueue::put_back() {
+  while (!aside_.empty()) {
+    const Entry entry = aside_.back();
+    aside_.pop_back();
+    if (live(entry)) {
+      push(entry);
+    } else {
+      --stale_;
+    }
+  }
+}
+
 void TimerQueue::sift_down(std::size_t index, Entry entry) noexcept {
   const std::size_t size = heap_.size();
   for (;;) {
@@ -233,11 +286,13 @@ void TimerQueue::sift_down(std::size_t index, Entry entry) noexcept {
 }
 
 void TimerQueue::purge_if_stale() {
-  if (stale_ > 4 * (heap_.size() - stale_) + 256) purge();
+  if (stale_ > 4 * (heap_.size() + aside_.size() - stale_) + 256) purge();
 }
 
 void TimerQueue::purge() {
-  std::erase_if(heap_, [this](const Entry& entry) { return !live(entry); });
+  for (auto* entries : {&heap_, &aside_}) {
+    std::erase_if(*entries, [this](const Entry& entry) { return !live(entry); });
+  }
   stale_ = 0;
   for (std::size_t i = heap_.size() / 4 + 1; i-- > 0;) {
     if (i < heap_.size()) sift_down(i, heap_[i]);

@@ -21,9 +21,9 @@ struct alignas(64) TimerNode {
   std::uint32_t order = 0;  // of the last setting; ties fire in this order
   bool armed = false;
   bool running = false;
-  std::uint32_t turn = 0;  // the one it was last set in
-  TimePoint when{};        // the deadline that counts
-  TimePoint entry_when{};  // the one its heap entry has, never later than `when`
+  std::uint32_t batch = 0;  // the one it was last set in
+  TimePoint when{};         // the deadline that counts
+  TimePoint entry_when{};   // the one its heap entry has, never later than `when`
   SourceLocation where;
   Timer* owner = nullptr;  // null: a call_later
 };
@@ -53,11 +53,13 @@ class TimerQueue {
   std::size_t size() const noexcept { return armed_; }
   /// The earliest time something may be due; TimePoint::max() if nothing is set.
   TimePoint next();
-  /// Takes the earliest timer if it is due at `now` and was not set in `turn`; else null. To be
-  /// followed by `fired`.
-  TimerNode* take_due(TimePoint now, std::uint32_t turn);
-  /// Begins a turn: what is set from now on is not due before the next one.
-  std::uint32_t mark() noexcept { return ++turn_; }
+  /// Begins a batch: all that have been set and are due at `now`, as in a turn of asyncio's loop.
+  /// What is set from now on waits for the next one, so that timers which set themselves for the
+  /// past starve no other. Goes on with a batch that was not taken to its end.
+  void begin_batch(TimePoint now);
+  /// Takes the earliest timer of the batch; null at its end. To be followed by `fired`, and when
+  /// enough were taken by `next`.
+  TimerNode* take_due();
   void fired(TimerNode& node);
   /// How many have.
   std::uint64_t fired_count() const noexcept { return fired_count_; }
@@ -87,11 +89,16 @@ class TimerQueue {
   void drop_entry(TimerNode& node) noexcept;
   void push(Entry entry);
   void pop();
+  TimerNode* find_due();
+  bool only_top_is_due() const noexcept;
+  bool set_top_aside() noexcept;
+  void put_back();
   void sift_down(std::size_t index, Entry entry) noexcept;
   void purge_if_stale();
   void purge();
 
   std::vector<Entry> heap_;
+  std::vector<Entry> aside_;         // due, but set in this batch; back in the heap by `next`
   std::vector<std::uint32_t> live_;  // by slot: the order of its entry in the heap; 0: it has none
   std::vector<std::unique_ptr<TimerNode[]>> chunks_;
   std::vector<std::uint32_t> free_;
@@ -99,7 +106,9 @@ class TimerQueue {
   std::uint64_t fired_count_ = 0;
   std::size_t stale_ = 0;
   std::uint32_t last_order_ = 0;
-  std::uint32_t turn_ = 0;  // not told from the one 2^32 turns ago: that costs a timer one turn
+  std::uint32_t batch_ = 0;  // not told from the one 2^32 batches ago: that costs a timer one
+  bool in_batch_ = false;    // there may be more of it
+  TimePoint batch_end_{};    // the latest deadline that is of it
   std::uint64_t last_ticket_ = 0;
 };
 

@@ -18,16 +18,16 @@ plant(
     "cancelled_timer_fires",
     "muduo #668, JeroMQ #534: a timer cancelled when it was as good as due fired all the same",
     "lib/loop/timer_queue.cpp",
-    "    if (!timer.armed) continue;\n",
-    "    if (!timer.armed) ++armed_;\n")
+    "    if (!timer.armed) {\n      live_[top.slot] = 0;\n      pop();\n",
+    "    if (!timer.armed) {\n      timer.armed = true;\n      ++armed_;\n")
 
 plant(
     "timer_early_by_rounding",
     "libuv (#4773, #1105), Node (#26578), uvloop (#739): time in whole milliseconds let timers fire "
     "up to one too early",
     "lib/loop/timer_queue.cpp",
-    "    if (top.when > ticks(now)) return nullptr;\n",
-    "    if (top.when / 1'000'000 > ticks(now) / 1'000'000) return nullptr;\n")
+    "    if (top.when > ticks(batch_end_)) return nullptr;\n",
+    "    if (top.when / 1'000'000 > ticks(batch_end_) / 1'000'000) return nullptr;\n")
 
 plant(
     "timers_of_one_deadline_out_of_order",

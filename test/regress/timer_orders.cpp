@@ -23,7 +23,7 @@ constexpr std::uint32_t kMost = std::numeric_limits<std::uint32_t>::max();
 
 }  // namespace
 
-// It counted as one that was set in this very turn: it did not fire, and the loop set the kernel's
+// It counted as one that was set in this very batch: it did not fire, and the loop set the kernel's
 // timer for the past, turn after turn.
 TEST(TimerOrders, ATimerFiresHoweverManyWereSetSince) {
   for (const std::uint32_t settings : {0U, kMost / 2, kMost / 2 + 1, kMost / 2 + 2, kMost - 1}) {
@@ -31,13 +31,14 @@ TEST(TimerOrders, ATimerFiresHoweverManyWereSetSince) {
     TimerQueue queue;
     TimerNode& timer = queue.add(kSoon, {});
     TimerOrders::let_pass(queue, settings);
-    const std::uint32_t turn = queue.mark();
-    ASSERT_EQ(queue.take_due(kSoon, turn), &timer);
-    // One of this turn waits for the next.
+    queue.begin_batch(kSoon);
+    ASSERT_EQ(queue.take_due(), &timer);
+    // One of this batch waits for the next.
     TimerNode& next = queue.add(kSoon, {});
-    EXPECT_EQ(queue.take_due(kSoon, turn), nullptr);
+    EXPECT_EQ(queue.take_due(), nullptr);
     queue.fired(timer);
-    ASSERT_EQ(queue.take_due(kSoon, queue.mark()), &next);
+    queue.begin_batch(kSoon);
+    ASSERT_EQ(queue.take_due(), &next);
     queue.fired(next);
     EXPECT_EQ(queue.size(), 0u);
   }
@@ -50,14 +51,14 @@ TEST(TimerOrders, EqualDeadlinesKeepTheirOrderWhenTheNumberWraps) {
   for (int i = 0; i < 30; ++i) set.push_back(&queue.add(kSoon, {}));
   // Some leave stale entries behind.
   for (std::size_t i = 0; i < 30; i += 3) queue.cancel(*set[i], set[i]->ticket);
-  const std::uint32_t turn = queue.mark();
+  queue.begin_batch(kSoon);
   for (std::size_t i = 0; i < 30; ++i) {
     if (i % 3 == 0) continue;
-    TimerNode* const due = queue.take_due(kSoon, turn);
+    TimerNode* const due = queue.take_due();
     ASSERT_EQ(due, set[i]);
     queue.fired(*due);
   }
-  EXPECT_EQ(queue.take_due(kSoon, turn), nullptr);
+  EXPECT_EQ(queue.take_due(), nullptr);
   EXPECT_EQ(queue.next(), TimePoint::max());
 }
 

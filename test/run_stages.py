@@ -233,13 +233,11 @@ def read_tap(output, where=""):
 
 # The headers of the tests compiled once for each suite: the bigger part of what a test file costs.
 PRECOMPILED = ["-Db_pch=true"]
-# And g++ is not to look for garbage where there is memory enough.
-GCC = ["-Dcpp_args=--param=ggc-min-heapsize=1048576", *PRECOMPILED]
 
 
 def release():
     """the release build and all tests"""
-    build = Build("release", GCC)
+    build = Build("release", PRECOMPILED)
     build.configure()
     yield
     build.compile()
@@ -252,7 +250,7 @@ def async_wait():
     """the library and its tests with the second FdWatch"""
     # Built like release, so that with ccache only the loop layer is compiled again.
     build = Build("async-wait", ["-Dwatch=async_wait", "-Dexamples=false", "-Dbench=false",
-                                 *GCC])
+                                 *PRECOMPILED])
     build.configure()
     yield
     # Whatever waits for descriptors. In the simulation nothing does.

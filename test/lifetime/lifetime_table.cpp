@@ -1,5 +1,6 @@
 // Every callback x everything a program may do in it. Afterwards the contract was kept, the
 // connection ended, and nothing is left.
+#include "far_side.h"
 #include "stream_fixture.h"
 #include "subject.h"
 
@@ -146,6 +147,7 @@ const Action kActions[] = {
 
 struct TableEntry {
   StreamWorld world;
+  bool tls;
   Stage stage;
   const Action* action;
 };
@@ -153,8 +155,11 @@ struct TableEntry {
 std::vector<TableEntry> table() {
   std::vector<TableEntry> entries;
   for (const StreamWorld& world : kStreamWorlds) {
-    for (const Stage stage : kStages) {
-      for (const Action& action : kActions) entries.push_back({world, stage, &action});
+    for (const bool tls : {false, true}) {
+      if (tls && world.wire != Wire::tcp) continue;  // it asks nothing of what is below
+      for (const Stage stage : kStages) {
+        for (const Action& action : kActions) entries.push_back({world, tls, stage, &action});
+      }
     }
   }
   return entries;
@@ -168,11 +173,26 @@ class LifetimeTable : public StreamFixture, public ::testing::WithParamInterface
   bool named(const char* part) const {
     return std::string(GetParam().action->name).find(part) != std::string::npos;
   }
+  /// Connects `held`, connection_made having returned, unless its story goes on before that.
+  std::unique_ptr<FarSide> connect(const std::shared_ptr<Protocol>& held, const Story& story);
   /// Makes the callback happen.
-  void provoke(Story& story, Stage stage, FarEnd& far);
+  void provoke(Story& story, Stage stage, FarSide& far);
 };
 
-void LifetimeTable::provoke(Story& story, Stage stage, FarEnd& far) {
+std::unique_ptr<FarSide> LifetimeTable::connect(const std::shared_ptr<Protocol>& held,
+                                                const Story& story) {
+  ConnectedSockets sockets = connect_sockets();
+  auto far = GetParam().tls ? tls_far_side(sockets.far) : plain_far_side(sockets.far);
+  const auto connected = connect_accepted_socket(
+      loop(), [held] { return held; }, sockets.near, far->wrap());
+  run_until([&] {
+    far->pump();
+    return connected.done() || story.acted;
+  });
+  return far;
+}
+
+void LifetimeTable::provoke(Story& story, Stage stage, FarSide& far) {
   switch (stage) {
     case Stage::made:
       return;
@@ -181,10 +201,13 @@ void LifetimeTable::provoke(Story& story, Stage stage, FarEnd& far) {
     case Stage::buffer_updated:
       return far.send("some bytes");
     case Stage::eof:
-      return far.shutdown_write();
+      return far.send_eof();
     case Stage::lost: {
-      const auto scope = story.checker.close();
-      return story.transport->close();
+      {
+        const auto scope = story.checker.close();
+        story.transport->close();
+      }
+      return far.send_eof();  // which TLS waits for
     }
     case Stage::pause:
     case Stage::resume: {
@@ -193,7 +216,7 @@ void LifetimeTable::provoke(Story& story, Stage stage, FarEnd& far) {
         const auto scope = story.checker.write();
         // The action may drop the story's reference.
         const auto transport = story.transport;
-        transport->write(pattern(100'000));
+        transport->write(pattern(transport->get_write_buffer_limits().high + 1));
       }
       if (stage == Stage::resume) kernel().release_sends();
       return;
@@ -210,7 +233,6 @@ TEST_P(LifetimeTable, NothingIsLeft) {
   story.keep_open_on_eof = named("Write") || named("Replace");
   auto other = recording();
   Link bystander = open(other);
-  ConnectedSockets sockets = connect_sockets();
   std::shared_ptr<Protocol> held = make_subject(story);
   const std::weak_ptr<Protocol> protocol = held;
   std::weak_ptr<Transport> transport;
@@ -220,13 +242,14 @@ TEST_P(LifetimeTable, NothingIsLeft) {
     GetParam().action->run(scene);
   };
 
-  transport = adopt(sockets.near, held);
+  const std::unique_ptr<FarSide> far = connect(held, story);
+  if (!story.acted) transport = story.transport;
   held.reset();
   if (named("Drop")) held = protocol.lock();
   // From the loop, as a program would.
-  loop().call_soon([&] { provoke(story, stage, *sockets.far); });
+  loop().call_soon([&] { provoke(story, stage, *far); });
   run_until([&] {
-    sockets.far->pump();
+    far->pump();
     return story.acted;
   });
   ASSERT_TRUE(story.acted);
@@ -234,8 +257,8 @@ TEST_P(LifetimeTable, NothingIsLeft) {
   settle();
 
   // The end: the peer leaves; whoever does not hear of it, as it does not read, is aborted.
-  sockets.far->pump();
-  sockets.far->close();
+  far->pump();
+  far->close();
   settle();
   if (const auto still = transport.lock(); still && !still->is_closing()) {
     const auto scope = story.checker.abort();
@@ -280,7 +303,7 @@ TEST_P(LifetimeTable, NothingIsLeft) {
 INSTANTIATE_TEST_SUITE_P(Callback, LifetimeTable, ::testing::ValuesIn(table()),
                          [](const ::testing::TestParamInfo<TableEntry>& entry) {
                            const StreamWorld& world = entry.param.world;
-                           return stream_world_name({world, 0}) + "_" +
+                           return stream_world_name({world, 0}) + (entry.param.tls ? "Tls_" : "_") +
                                   to_string(entry.param.stage) + "_" + entry.param.action->name;
                          });
 

@@ -97,6 +97,12 @@ ProtocolWrap client_wrap(Carrier carrier) {
   return tls_client(client_side(newest(carrier)), std::move(options));
 }
 
+std::string unix_name(const Trial& trial, const std::string& what) {
+  if (trial.simulated()) return "ferry-sim-" + what;
+  static std::uint64_t number = 0;
+  return "ferry-sim-" + std::to_string(getpid()) + "-" + std::to_string(++number) + "-" + what;
+}
+
 std::shared_ptr<Server> serve(Trial& trial, Carrier carrier, ProtocolFactory factory,
                               ListenOptions options) {
   if (!options.wrap) options.wrap = server_wrap(carrier);
@@ -105,14 +111,11 @@ std::shared_ptr<Server> serve(Trial& trial, Carrier carrier, ProtocolFactory fac
       options.hosts = {"127.0.0.1"};
       return create_server(trial.loop(), std::move(factory), std::move(options));
     }
-    static std::uint64_t number = 0;  // a name for each, so that worlds do not meet
     UnixListenOptions local;
     // A simulated path costs nothing, and its file has to be looked after.
     const bool path = trial.simulated() && trial.lot("path").permille(400);
-    local.path =
-        (path ? "/ferry-sim-" : "@ferry-sim-") +
-        (trial.simulated() ? "" : std::to_string(getpid()) + "-" + std::to_string(++number) + "-") +
-        std::to_string(trial.loop().stats().servers);
+    local.path = (path ? "/" : "@") + unix_name(trial, "server") +
+                 std::to_string(trial.loop().stats().servers);
     local.backlog = options.backlog;
     local.start_serving = options.start_serving;
     local.max_connections = options.max_connections;

@@ -33,6 +33,9 @@ std::shared_ptr<TlsContext> client_side(Carrier carrier);
 ProtocolWrap server_wrap(Carrier carrier);
 ProtocolWrap client_wrap(Carrier carrier);
 
+/// What follows the "@" of a unix socket's name, or the "/": on the real system another one each
+/// time, since worlds lie beside each other there.
+std::string unix_name(const testing::Trial& trial, const std::string& what);
 /// A server of the trial's; null if none came about (which has been reported then). Tells the
 /// trial where it is. Of `options` what goes for this carrier.
 std::shared_ptr<Server> serve(testing::Trial& trial, Carrier carrier, ProtocolFactory factory,

@@ -1,3 +1,4 @@
+#include "carrier.h"
 #include "scenarios.h"
 
 #include <ferry/datagram.h>
@@ -124,12 +125,12 @@ DatagramOptions local() {
   return options;
 }
 
-DatagramOptions towards(const Talker& talker) {
+DatagramOptions towards(const Trial& trial, const Talker& talker) {
   DatagramOptions options;
   const Address& there = talker.transport->sockname();
   if (there.is_unix()) {
     options.remote_path = there.path();
-    options.local_path = "@ferry-sim-client";
+    options.local_path = "@" + unix_name(trial, "client");
   } else {
     options.remote_host = "127.0.0.1";
     options.remote_port = there.port();
@@ -158,7 +159,7 @@ void close_all(Trial& trial, std::initializer_list<std::shared_ptr<Talker>> all)
 void check_progress(Trial& trial) {
   trial.heal();
   const auto server = open(trial, 9, true, local());
-  const auto client = server ? open(trial, 9, false, towards(*server)) : nullptr;
+  const auto client = server ? open(trial, 9, false, towards(trial, *server)) : nullptr;
   if (!client) {
     trial.complain("no datagram socket can be made although all is well again");
     return close_all(trial, {server, client});
@@ -178,7 +179,7 @@ void echo(Trial& trial, bool connected) {
   if (!server) return check_progress(trial);
   std::vector<std::shared_ptr<Talker>> clients;
   for (int i = 0; i < 3; ++i) {
-    DatagramOptions options = connected ? towards(*server) : local();
+    DatagramOptions options = connected ? towards(trial, *server) : local();
     if (auto client = open(trial, 5, false, std::move(options))) {
       clients.push_back(std::move(client));
     }
@@ -224,7 +225,7 @@ void echo_connected(Trial& trial) {
 void batches(Trial& trial) {
   Seed lot = trial.lot();
   const auto server = open(trial, 5, true, local());
-  const auto client = server ? open(trial, 5, false, towards(*server)) : nullptr;
+  const auto client = server ? open(trial, 5, false, towards(trial, *server)) : nullptr;
   if (client) {
     for (int round = 0; round < 2; ++round) {
       std::vector<std::string> texts;
@@ -257,7 +258,7 @@ void queued(Trial& trial) {
   Seed lot = trial.lot();
   trial.disturb();
   const auto server = open(trial, 5, false, local());
-  const auto client = server ? open(trial, 5, false, towards(*server)) : nullptr;
+  const auto client = server ? open(trial, 5, false, towards(trial, *server)) : nullptr;
   if (client) {
     client->transport->set_write_buffer_limits(lot.between(100, 2000));
     if (lot.permille(800)) client->transport->set_write_hard_limit(3000);
@@ -301,7 +302,7 @@ void refused(Trial& trial) {
   Seed lot = trial.lot();
   trial.disturb();
   const auto server = open(trial, 5, true, local());
-  const auto client = server ? open(trial, 5, false, towards(*server)) : nullptr;
+  const auto client = server ? open(trial, 5, false, towards(trial, *server)) : nullptr;
   if (client) {
     for (int i = 0; i < 3; ++i) client->transport->sendto(client->next(10));
     trial.run_for(std::chrono::microseconds(lot.below(1000)));
@@ -323,7 +324,7 @@ void paused(Trial& trial) {
   Seed lot = trial.lot();
   trial.disturb();
   const auto server = open(trial, 5, true, local());
-  const auto client = server ? open(trial, 5, false, towards(*server)) : nullptr;
+  const auto client = server ? open(trial, 5, false, towards(trial, *server)) : nullptr;
   if (client) {
     for (int i = 0; i < 30; ++i) {
       const auto& who = lot.permille(500) ? server : client;
@@ -388,7 +389,7 @@ void over_unix(Trial& trial) {
   Seed lot = trial.lot();
   // A simulated path costs nothing, and its file has to be looked after.
   const std::string at = trial.simulated() && lot.permille(500) ? "/" : "@";
-  const auto server = open(trial, 5, false, {.local_path = at + "ferry-sim-server"});
+  const auto server = open(trial, 5, false, {.local_path = at + unix_name(trial, "server")});
   if (!server) return check_progress(trial);
   std::map<Address, std::uint32_t> next;
   server->on_number = [&](std::uint32_t number, const Address& peer) {
@@ -404,7 +405,7 @@ void over_unix(Trial& trial) {
   std::vector<Client> clients;
   const Address there = server->transport->sockname();
   for (int i = 0; i < 3; ++i) {
-    DatagramOptions options{.local_path = at + "ferry-sim-client-" + std::to_string(i)};
+    DatagramOptions options{.local_path = at + unix_name(trial, "client") + std::to_string(i)};
     if (i < 2) options.remote_path = there.path();
     if (auto talker = open(trial, 5, false, std::move(options))) {
       talker->transport->set_write_buffer_limits(lot.between(100, 2000));
@@ -456,7 +457,7 @@ void over_unix(Trial& trial) {
 void error_first(Trial& trial) {
   trial.disturb();
   const auto server = open(trial, 5, true, local());
-  const auto client = server ? open(trial, 5, false, towards(*server)) : nullptr;
+  const auto client = server ? open(trial, 5, false, towards(trial, *server)) : nullptr;
   if (client) {
     trial.heal();
     for (int i = 0; i < 3 && !client->lost; ++i) {

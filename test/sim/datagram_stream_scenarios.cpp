@@ -184,7 +184,7 @@ Coro<> receive_numbers(DeskPtr desk, DatagramStream stream, std::size_t count) {
 }
 
 Coro<> hand_over(DeskPtr desk) {
-  const std::string name = unix_name(desk->trial);
+  const std::string name = "@" + unix_name(desk->trial, "desk");
   DatagramOptions here;
   here.local_path = name;
   ReceiveLimits limits;

@@ -3,8 +3,6 @@
 #include <charconv>
 #include <chrono>
 
-#include <unistd.h>
-
 namespace ferry::test {
 
 using namespace std::chrono_literals;
@@ -17,12 +15,6 @@ bool on_unix(Carrier carrier) {
 }
 
 }  // namespace
-
-std::string unix_name(const Trial& trial) {
-  if (trial.simulated()) return "@ferry-sim-streams";
-  static std::uint64_t number = 0;
-  return "@ferry-sim-streams-" + std::to_string(getpid()) + "-" + std::to_string(++number);
-}
 
 Duration Scene::patience() const {
   return trial.simulated() ? Duration(10min) : Duration(5s);
@@ -37,7 +29,7 @@ Coro<std::shared_ptr<Server>> listen(ScenePtr scene, StreamHandler handler) {
   std::shared_ptr<Server> server;
   if (on_unix(scene->carrier)) {
     UnixListenOptions options;
-    options.path = unix_name(scene->trial);
+    options.path = "@" + unix_name(scene->trial, "streams");
     options.wrap = wrap;
     server =
         co_await start_unix_server(std::move(handler), std::move(options), scene->server_limit);

@@ -70,9 +70,6 @@ void play_streams(testing::Trial& trial, Carrier carrier, StreamPlay play);
 
 // -- for scenarios that are different
 
-/// For a unix socket: on the real system another one each time.
-std::string unix_name(const testing::Trial& trial);
-
 /// Closes the server when a scope ends, however it does.
 class Closing {
  public:

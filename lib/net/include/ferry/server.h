@@ -62,7 +62,9 @@ struct ListenOptions {
   std::vector<std::string> hosts{};
   std::uint16_t port = 0;  ///< 0: any free port, one per socket.
   int family = 0;          ///< AF_UNSPEC, AF_INET, AF_INET6
-  int backlog = 100;       ///< Of listen(2), and accepts per turn.
+  /// Of listen(2), and accepts per turn. Where more come at once, Linux may lose the first bytes of
+  /// a connection (SYN cookies, see lib/README.md).
+  int backlog = 100;
   bool reuse_address = true;
   bool reuse_port = false;
   bool keep_alive = false;

@@ -88,6 +88,33 @@ TimePoint TimerQueue::next() {
   return TimePoint::max();
 }
 
+/// Brings the earliest of the batch to the top; null if there is none. All that fire pass here.
+inline TimerNode* TimerQueue::find_due() {
+  while (!heap_.empty()) {
+    const Entry top = heap_.front();
+    if (top.when > ticks(batch_end_)) return nullptr;
+    if (!live(top)) {
+      --stale_;
+      pop();
+      continue;
+    }
+    TimerNode& timer = node(top.slot);
+    if (!timer.armed) {
+      live_[top.slot] = 0;
+      pop();
+    } else if (timer.when > TimePoint(Duration(top.when))) {
+      // It was pushed back: now is the time to move it.
+      pop();
+      insert(timer);
+    } else if (timer.batch != batch_) {
+      return &timer;
+    } else if (only_top_is_due() || !set_top_aside()) {
+      return nullptr;
+    }
+  }
+  return nullptr;
+}
+
 void TimerQueue::begin_batch(TimePoint now) {
   if (in_batch_ && find_due()) return;
   put_back();
@@ -210,33 +237,6 @@ void TimerQueue::pop() {
   const Entry last = heap_.back();
   heap_.pop_back();
   if (!heap_.empty()) sift_down(0, last);
-}
-
-/// Brings the earliest of the batch to the top; null if there is none.
-TimerNode* TimerQueue::find_due() {
-  while (!heap_.empty()) {
-    const Entry top = heap_.front();
-    if (top.when > ticks(batch_end_)) return nullptr;
-    if (!live(top)) {
-      --stale_;
-      pop();
-      continue;
-    }
-    TimerNode& timer = node(top.slot);
-    if (!timer.armed) {
-      live_[top.slot] = 0;
-      pop();
-    } else if (timer.when > TimePoint(Duration(top.when))) {
-      // It was pushed back: now is the time to move it.
-      pop();
-      insert(timer);
-    } else if (timer.batch != batch_) {
-      return &timer;
-    } else if (only_top_is_due() || !set_top_aside()) {
-      return nullptr;
-    }
-  }
-  return nullptr;
 }
 
 bool TimerQueue::only_top_is_due() const noexcept {
